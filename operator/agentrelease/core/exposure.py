@@ -1,0 +1,130 @@
+"""How much of a candidate can be reached and how far it may go, as one ordered value.
+
+Raising and lowering are decided here and nowhere else: ``a.within(b)`` says that ``a`` exposes
+nobody and permits nothing that ``b`` does not. The order is partial: two different cohorts, or more
+weight with less autonomy, cannot be compared, and what cannot be compared counts as a raise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from agentrelease.api.vocabulary import Autonomy, Effect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from agentrelease.api.bundle import Tool
+    from agentrelease.api.release import Phase
+
+ALL = 100.0
+"""All ordinary traffic, in per cent."""
+
+_ALONE = {
+    Autonomy.OBSERVE: frozenset({Effect.READ}),
+    Autonomy.SUGGESTION_ONLY: frozenset({Effect.READ}),
+    Autonomy.LIMITED_ACTION: frozenset({Effect.READ, Effect.WRITE}),
+    Autonomy.FULL_ACTION: frozenset(Effect),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """Requests with this header value, for example an internal audience."""
+
+    header: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.header}={self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """Mirror and weight are per cent of ordinary traffic; tools are names usable without asking."""
+
+    mirror: float = 0.0
+    cohort: Cohort | None = None
+    weight: float = 0.0
+    autonomy: Autonomy = Autonomy.OBSERVE
+    tools: frozenset[str] = frozenset()
+
+    @property
+    def answers(self) -> bool:
+        """Whether anybody at all gets an answer from the candidate."""
+        return self.weight > 0 or self.cohort is not None
+
+    @property
+    def reached(self) -> bool:
+        """Whether any request, mirrored or real, arrives at the candidate."""
+        return self.answers or self.mirror > 0
+
+    def within(self, bound: Exposure) -> bool:
+        """Whether this is no more than ``bound`` in every dimension.
+
+        Mirrored requests reach nobody, so any answering exposure bounds any mirror share; a cohort
+        is bounded by itself and by all traffic.
+        """
+        return (
+            (self.mirror <= bound.mirror or bound.answers)
+            and (self.cohort is None or self.cohort == bound.cohort or bound.weight >= ALL)
+            and self.weight <= bound.weight
+            and self.autonomy <= bound.autonomy
+            and self.tools <= bound.tools
+        )
+
+    def meet(self, other: Exposure) -> Exposure:
+        """Return what both allow."""
+        return Exposure(
+            mirror=min(self.mirror, other.mirror),
+            cohort=self.cohort if self.cohort == other.cohort else None,
+            weight=min(self.weight, other.weight),
+            autonomy=min(self.autonomy, other.autonomy),
+            tools=self.tools & other.tools,
+        )
+
+    def capped(self, level: Autonomy | None, tools: Sequence[Tool]) -> Exposure:
+        """Return this exposure with autonomy no higher than ``level`` and the tools that go with it."""
+        if level is None or level >= self.autonomy:
+            return self
+        return replace(self, autonomy=level, tools=self.tools & tools_alone(tools, level))
+
+
+NOTHING = Exposure()
+"""No request, no permission."""
+
+
+def tools_alone(tools: Iterable[Tool], level: Autonomy) -> frozenset[str]:
+    """Names of the tools that may be used at a level without asking anybody."""
+    return frozenset(tool.name for tool in tools if tool.effect in _ALONE[level])
+
+
+def tools_asking(tools: Iterable[Tool], level: Autonomy) -> frozenset[str]:
+    """Names of the tools that may be used at a level only after a person agreed."""
+    tools = tuple(tools)
+    if level < Autonomy.LIMITED_ACTION:
+        return frozenset()
+    return frozenset(tool.name for tool in tools) - tools_alone(tools, level)
+
+
+def of_phase(phases: Sequence[Phase], index: int, tools: Sequence[Tool]) -> Exposure:
+    """Return the exposure of a phase.
+
+    A cohort that an earlier phase named stays with the candidate until all traffic does, so that
+    the people who met it first do not fall back and forth.
+    """
+    phase = phases[index]
+    weight = phase.weight or 0.0
+    return Exposure(
+        mirror=phase.mirror or 0.0,
+        cohort=None if weight >= ALL else _cohort(phases[: index + 1]),
+        weight=weight,
+        autonomy=phase.autonomy,
+        tools=tools_alone(tools, phase.autonomy),
+    )
+
+
+def _cohort(phases: Sequence[Phase]) -> Cohort | None:
+    named = [phase.cohort for phase in phases if phase.cohort is not None]
+    return Cohort(named[-1].header.name, named[-1].header.value) if named else None

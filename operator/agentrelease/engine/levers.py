@@ -1,0 +1,90 @@
+"""What a lever is: one outside thing that raises or lowers what a candidate can reach.
+
+The contract of every lever:
+
+- ``read`` says what the object allows right now, in the same terms as the intent, or ``None`` for
+  the exposure if the object is missing (nothing there means nothing is exposed through it).
+- ``lower`` needs nothing but the API server: no status, no epoch, no confirmation. It retries lost
+  races itself, because somebody writing at the same time must not keep exposure up.
+- ``raise_`` stamps the writer's epoch and loses every race on purpose: it writes with the
+  resourceVersion it read, and a conflict means "decide again".
+- ``confirm`` says why the lever is not yet in effect, or ``None`` when it is.
+
+A lever writes the whole placement every time. It never edits what it does not own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from agentrelease.core.exposure import NOTHING, Exposure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agentrelease.api.vocabulary import Autonomy
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One revision in one slot."""
+
+    revision: str
+    service: str
+    exposure: Exposure
+    asking: frozenset[str] = frozenset()  # tools usable only after a person agreed
+    lease_until: int | None = None  # unix seconds at which the grant lapses by itself; None = never
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What all levers of one release shall say together.
+
+    ``stable`` is ``None`` only while the first release of an agent has not been promoted.
+    ``idle_service`` is the slot that no arm uses; routes keep it at weight zero.
+    """
+
+    namespace: str
+    agent: str
+    route: str | None
+    config_map: str
+    stable: Arm | None
+    candidate: Arm | None
+    services: tuple[str, ...]
+    halted: bool = False
+    owner: Mapping[str, str] = field(default_factory=dict)  # ownerReference fields of the release
+    note: str = ""  # why; goes to the object as an annotation when lowering
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one lever says now."""
+
+    candidate: Exposure | None = None  # what it allows the candidate; only this lever's dimensions count
+    stable_autonomy: Autonomy | None = None
+    epoch: int = 0
+    lease_until: int | None = None
+    lowered: str = ""  # the note of the last lowering write, if the object still carries it
+    problem: str = ""  # why the object can't be understood or used
+
+
+class Lever(Protocol):
+    """One outside thing that raises or lowers exposure."""
+
+    name: str
+
+    async def read(self, placement: Placement) -> Reading:
+        """Return what the object says about the placement's candidate."""
+
+    async def raise_(self, placement: Placement, epoch: int) -> None:
+        """Write the placement; ``Conflict`` when somebody wrote since the last ``read``."""
+
+    async def lower(self, placement: Placement) -> None:
+        """Write the placement, whatever else happens at the same time."""
+
+    async def confirm(self, placement: Placement) -> str | None:
+        """Return what is missing until the placement is in effect at this lever."""
+
+
+__all__ = ["NOTHING", "Arm", "Exposure", "Lever", "Placement", "Reading"]

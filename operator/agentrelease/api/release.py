@@ -79,7 +79,8 @@ class Rollback(Model):
     """How long missing evidence is borne, and where to go back to by hand."""
 
     hold_budget: Duration = Duration("15m")
-    to: Name | None = None
+    to: Name | None = None  # the revision to go back to; the bundle in spec is refused while this is set
+    of: Name | None = None  # the revision that the order is about; absent = whatever the spec holds
 
 
 class ReleaseSpec(Model):

@@ -62,7 +62,8 @@ class Credentials:
 
 
 def _require(path: Path) -> None:
-    if not path.is_file():
+    # KUBECONFIG may be a list of files, of which some needn't exist
+    if not any(Path(part).expanduser().is_file() for part in str(path).split(os.pathsep)):
         raise CredentialsError(
             f"No kubeconfig at {path}, and no service account of a pod: set AGENTRELEASE_KUBECONFIG "
             "or KUBECONFIG to the file of the cluster to work on."

@@ -1,0 +1,42 @@
+"""The agent's environment, as a pod's manifest sets it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from agentrelease.sdk import FlagSource
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """``release`` is empty in a slot that was never loaded. ``faults`` are behaviour fields to start with."""
+
+    agent: str
+    release: str
+    host: str
+    port: int
+    bundle_path: Path
+    flags: FlagSource
+    seed: str
+    faults: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Self:
+        """Read the variables; raises ``ValueError`` for a port or JSON that is none."""
+        release = env.get("AGENT_RELEASE", "").strip()
+        return cls(
+            agent=env.get("AGENT_NAME", "support"),
+            release=release,
+            host=env.get("POD_IP") or env.get("HOST") or "127.0.0.1",
+            port=int(env.get("PORT", "8080")),
+            bundle_path=Path(env.get("BUNDLE_PATH", "/etc/agentrelease/bundle/bundle.json")),
+            flags=FlagSource.from_env(env),
+            seed=env.get("AGENT_SEED", release),
+            faults=json.loads(env.get("AGENT_BEHAVIOUR", "{}")),
+        )

@@ -66,6 +66,7 @@ class Reading:
     epoch: int = 0
     lease_until: int | None = None
     lowered: str = ""  # the note of the last lowering write, if the object still carries it
+    in_sync: bool = False  # the object says exactly this placement, apart from lease and version
     problem: str = ""  # why the object can't be understood or used
 
 

@@ -1,0 +1,241 @@
+"""``decide``: from a situation to the next status, its direction, and the words that explain it.
+
+The operator, simulations, replays and the tests all run this one function. It does no I/O and reads
+no clock; the same situation and time give the same decision, bit for bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from agentrelease.api.status import (
+    MAX_HISTORY,
+    MAX_MESSAGE,
+    MAX_REFUSED,
+    Candidate,
+    Outcome,
+    Refused,
+    ReleaseStatus,
+    Serving,
+    Stage,
+    Transition,
+)
+from agentrelease.core import intent, reporting
+from agentrelease.core.exposure import Exposure
+from agentrelease.core.rollout import Move, Step, next_step
+
+if TYPE_CHECKING:
+    from agentrelease.api.release import AgentRelease
+    from agentrelease.core.situation import Situation
+
+
+class Direction(StrEnum):
+    """Which order of writes a decision needs."""
+
+    KEEP = "keep"
+    RAISE = "raise"
+    LOWER = "lower"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The step taken, the status that follows, and how exposure moves.
+
+    ``status`` is complete but for the evidence text and the epoch, which the engine adds in the
+    same write. ``announce`` is false when the same thing was said before.
+    """
+
+    step: Step
+    direction: Direction
+    status: ReleaseStatus
+    intended: Exposure
+    announce: bool
+
+
+def decide(situation: Situation, now: float) -> Decision:
+    """Decide what a release shall be next.
+
+    ``now`` is in unix seconds. Never raises for anything a user can write; what is missing or
+    contradictory holds.
+    """
+    step = next_step(situation, now)
+    release = situation.release
+    status = _apply(release, situation, step, now)
+    after = release.model_copy(update={"status": status})
+    before, intended = intent.exposure(release), intent.exposure(after)
+    status = reporting.describe(situation, after, step, intended, now)
+    announce = (step.cause, step.reason) != (release.status.verdict, release.status.reason)
+    return Decision(step, _direction(situation, step, before, intended), status, intended, announce)
+
+
+def _direction(s: Situation, step: Step, before: Exposure, intended: Exposure) -> Direction:
+    live = s.live.exposure
+    if step.move in (Move.WITHDRAW, Move.STEP_BACK, Move.CAP, Move.DRAIN, Move.RETURN):
+        return Direction.LOWER
+    if live is not None and not live.within(intended):
+        # Drift upwards, or a withdrawal that has not reached every lever: take it back first.
+        return Direction.LOWER
+    candidate = s.release.status.candidate
+    if candidate and candidate.stage is Stage.WITHDRAWING and live is None:
+        return Direction.LOWER
+    if step.move in (Move.START, Move.ENTER, Move.PROMOTE) or not intended.within(before):
+        return Direction.RAISE
+    if candidate and candidate.stage is Stage.RUNNING and not candidate.confirmed_at and s.leading:
+        # The phase was intended but perhaps not written: its author may have died in between.
+        return Direction.RAISE
+    return Direction.KEEP
+
+
+# ---- the status that follows ----------------------------------------------------------------------
+
+
+def _apply(release: AgentRelease, s: Situation, step: Step, now: float) -> ReleaseStatus:
+    status, candidate = release.status, release.status.candidate
+    match step.move:
+        case Move.START:
+            changed = status.model_copy(update={"candidate": _new_candidate(release, s, now), "evidence": ""})
+        case Move.ENTER | Move.STEP_BACK:
+            changed = _moved(release, step.phase, now)
+        case Move.DRAIN:
+            changed = _with(status, candidate, stage=Stage.LOADING, phase_index=-1, phase_name="", blind_since=0.0)
+        case Move.CAP:
+            changed = _with(status, candidate, autonomy_cap=step.cap)
+        case Move.WITHDRAW:
+            changed = _with(
+                status,
+                candidate,
+                stage=Stage.WITHDRAWING,
+                outcome=step.outcome,
+                reason=step.reason[:MAX_MESSAGE],
+                entered_at=now,
+            )
+        case Move.FINISH:
+            changed = _finished(status, now)
+        case Move.PROMOTE:
+            changed = _promoted(release, now)
+        case Move.RETURN:
+            changed = _returned(status, step, now)
+        case _:
+            changed = _ticked(status, s, step, now)
+    return _recorded(release, changed, step, now)
+
+
+def _new_candidate(release: AgentRelease, s: Situation, now: float) -> Candidate:
+    slots = sorted(release.spec.delivery.slots)
+    taken = release.status.stable.slot if release.status.stable else None
+    slot = next(name for name in slots if name != taken)
+    return Candidate(revision=s.desired.revision, digest=s.desired.digest, slot=slot, entered_at=now, ticked_at=now)
+
+
+def _with(status: ReleaseStatus, candidate: Candidate | None, **changes: object) -> ReleaseStatus:
+    assert candidate is not None
+    return status.model_copy(update={"candidate": candidate.model_copy(update=changes)})
+
+
+def _moved(release: AgentRelease, index: int, now: float) -> ReleaseStatus:
+    return _with(
+        release.status,
+        release.status.candidate,
+        stage=Stage.RUNNING,
+        phase_index=index,
+        phase_name=release.spec.phases[index].name,
+        entered_at=now,
+        confirmed_at=0.0,
+        active_seconds=0.0,
+        ticked_at=now,
+        blind_since=0.0,
+    )
+
+
+def _ticked(status: ReleaseStatus, s: Situation, step: Step, now: float) -> ReleaseStatus:
+    """Advance the phase's clock if this tick counts, and remember since when evidence is missing."""
+    candidate = status.candidate
+    if candidate is None or candidate.stage is not Stage.RUNNING:
+        return status
+    blind_since = (candidate.blind_since or now) if s.blind else 0.0
+    confirmed = candidate.confirmed_at or (now if _in_sync(s) else 0.0)
+    counted = now - candidate.ticked_at if step.running and candidate.confirmed_at else 0.0
+    return _with(
+        status,
+        candidate,
+        ticked_at=now,
+        blind_since=blind_since,
+        confirmed_at=confirmed,
+        active_seconds=candidate.active_seconds + max(counted, 0.0),
+    )
+
+
+def _in_sync(s: Situation) -> bool:
+    live = s.live.exposure
+    wanted = intent.exposure(s.release)
+    return live is not None and not s.live.unconfirmed and wanted.within(live) and live.within(wanted)
+
+
+def _finished(status: ReleaseStatus, now: float) -> ReleaseStatus:
+    candidate = status.candidate
+    assert candidate is not None
+    refused = list(status.refused)
+    if candidate.outcome is Outcome.ROLLED_BACK:
+        refused = [r for r in refused if r.digest != candidate.digest][-(MAX_REFUSED - 1) :]
+        refused.append(_refusal(candidate.digest, candidate.revision, candidate.reason, now))
+    return status.model_copy(update={"candidate": None, "refused": refused, "evidence": "", "metrics": status.metrics})
+
+
+def _refusal(digest: str, revision: str, reason: str, now: float) -> Refused:
+    return Refused(digest=digest, revision=revision, reason=reason[:MAX_MESSAGE], at=stamp(now))
+
+
+def _promoted(release: AgentRelease, now: float) -> ReleaseStatus:
+    status, candidate = release.status, release.status.candidate
+    assert candidate is not None
+    level = intent.final_autonomy(release)
+    if candidate.autonomy_cap is not None:
+        level = min(level, candidate.autonomy_cap)
+    stable = Serving(
+        revision=candidate.revision, digest=candidate.digest, slot=candidate.slot, autonomy=level, since=stamp(now)
+    )
+    refused = [r for r in status.refused if r.digest != candidate.digest]
+    return status.model_copy(
+        update={
+            "stable": stable,
+            "previous": status.stable,
+            "candidate": None,
+            "refused": refused,
+            "evidence": "",
+        }
+    )
+
+
+def _returned(status: ReleaseStatus, step: Step, now: float) -> ReleaseStatus:
+    stable, previous = status.stable, status.previous
+    assert stable is not None
+    assert previous is not None
+    refused = [*status.refused[-(MAX_REFUSED - 1) :], _refusal(stable.digest, stable.revision, step.reason, now)]
+    back = previous.model_copy(update={"since": stamp(now)})
+    return status.model_copy(update={"stable": back, "previous": None, "refused": refused, "metrics": []})
+
+
+def _recorded(release: AgentRelease, status: ReleaseStatus, step: Step, now: float) -> ReleaseStatus:
+    """Add a line to the bounded history for every move."""
+    if step.move is Move.KEEP:
+        return status
+    before, after = release.status, status
+    moved = after.candidate or before.candidate or after.stable
+    entry = Transition(
+        at=stamp(now),
+        phase=reporting.phase_word(after),
+        revision=moved.revision if moved else "",
+        from_=reporting.phase_word(before),
+        to=f"{step.move}: {step.cause}",
+        reason=step.reason[:MAX_MESSAGE],
+        epoch=before.epoch,
+    )
+    return status.model_copy(update={"history": [*status.history[-(MAX_HISTORY - 1) :], entry]})
+
+
+def stamp(now: float) -> str:
+    """Return unix seconds as an RFC 3339 time with milliseconds, UTC."""
+    return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,50 @@
+"""What a release intends to expose, derived from its spec and status alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from agentrelease.api.status import Stage
+from agentrelease.api.vocabulary import OVERRIDE_ANNOTATION, Autonomy
+from agentrelease.core.exposure import ALL, NOTHING, Exposure, of_phase, tools_alone
+
+if TYPE_CHECKING:
+    from agentrelease.api.release import AgentRelease
+    from agentrelease.api.status import Candidate
+
+
+def exposure(release: AgentRelease) -> Exposure:
+    """Return the candidate's intended exposure; ``NOTHING`` unless it is in a phase."""
+    candidate = release.status.candidate
+    if candidate is None or candidate.stage is not Stage.RUNNING:
+        return NOTHING
+    return exposure_in(release, candidate)
+
+
+def exposure_in(release: AgentRelease, candidate: Candidate) -> Exposure:
+    """Return what the candidate's phase exposes, below any cap that an intervention set.
+
+    Where no stable revision exists there is nobody to share traffic with: a share of it would be a
+    share of errors, so any weight means all and a mirror means nothing.
+    """
+    tools = release.spec.bundle.tools
+    point = of_phase(release.spec.phases, candidate.phase_index, tools)
+    if release.status.stable is None:
+        point = replace(point, mirror=0.0, cohort=None, weight=ALL if point.answers else 0.0)
+    return point.capped(candidate.autonomy_cap, tools)
+
+
+def final_autonomy(release: AgentRelease) -> Autonomy:
+    """Return the level of the last phase: what a promoted revision keeps."""
+    return release.spec.phases[-1].autonomy
+
+
+def serving(release: AgentRelease, level: Autonomy, weight: float = ALL) -> Exposure:
+    """Return the exposure of a revision of this bundle that serves at a level."""
+    return Exposure(weight=weight, autonomy=level, tools=tools_alone(release.spec.bundle.tools, level))
+
+
+def overridden(release: AgentRelease, digest: str) -> bool:
+    """Whether a person allowed this refused bundle again, by its full digest."""
+    return release.annotations.get(OVERRIDE_ANNOTATION) == digest

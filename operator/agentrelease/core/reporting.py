@@ -1,0 +1,172 @@
+"""What a status says to people and to GitOps tools: phase word, exposure three times, conditions.
+
+kstatus reads ``Ready``, ``Reconciling`` and ``Stalled``; none of them is ever left over from an
+earlier generation, because every condition carries the generation it was judged on.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from agentrelease.api.status import (
+    MAX_MESSAGE,
+    ArmCount,
+    Condition,
+    ExposurePoint,
+    MeasuredExposure,
+    MetricStatus,
+    ReleaseStatus,
+    Stage,
+)
+from agentrelease.api.status import Exposure as ExposureStatus
+from agentrelease.core.rollout import Move, Step
+
+if TYPE_CHECKING:
+    from agentrelease.api.release import AgentRelease
+    from agentrelease.core.exposure import Exposure
+    from agentrelease.core.guardrails import MetricReport
+    from agentrelease.core.situation import Situation
+
+MAX_METRICS = 48
+
+
+def phase_word(status: ReleaseStatus) -> str:
+    """Return the one word for where a release stands."""
+    candidate = status.candidate
+    if candidate is not None:
+        if candidate.stage is Stage.WITHDRAWING:
+            return "RollingBack"
+        return candidate.phase_name if candidate.stage is Stage.RUNNING else "Loading"
+    return "Promoted" if status.stable else "Pending"
+
+
+def describe(s: Situation, after: AgentRelease, step: Step, intended: Exposure, now: float) -> ReleaseStatus:
+    """Return ``after``'s status with everything that is derived from the decision."""
+    status = after.status
+    word = phase_word(status)
+    refused = status.candidate is None and any(r.digest == s.desired.digest for r in status.refused)
+    if refused and step.cause != "Promoted":
+        word = "RolledBack"
+    update = {
+        "observed_generation": after.generation,
+        "phase": word,
+        "verdict": step.cause,
+        "reason": step.reason[:MAX_MESSAGE],
+        "exposure": _exposure(s, intended, now),
+        "metrics": _metrics(s, status),
+    }
+    status = status.model_copy(update=update)
+    return status.model_copy(update={"conditions": _conditions(s, after, status, step, now)})
+
+
+def point(exposure: Exposure) -> ExposurePoint:
+    """Return an exposure as status shows it."""
+    return ExposurePoint(
+        mirror=exposure.mirror,
+        cohort=str(exposure.cohort or ""),
+        weight=exposure.weight,
+        autonomy=exposure.autonomy,
+    )
+
+
+def _exposure(s: Situation, intended: Exposure, now: float) -> ExposureStatus:
+    measured = s.measured
+    seen = measured.at and s.release.status.candidate is not None
+    return ExposureStatus(
+        intended=point(intended),
+        live=point(s.live.exposure) if s.live.exposure is not None else None,
+        measured=MeasuredExposure(
+            weight=None if measured.weight is None else round(measured.weight, 2),
+            tasks=None if measured.tasks is None else int(measured.tasks),
+            autonomy=measured.autonomy,
+            at=_time(measured.at or now),
+        )
+        if seen
+        else None,
+    )
+
+
+def _metrics(s: Situation, status: ReleaseStatus) -> list[MetricStatus]:
+    if s.assessment is None:
+        return status.metrics
+    return [_metric(report) for report in s.assessment.metrics[:MAX_METRICS]]
+
+
+def _metric(report: MetricReport) -> MetricStatus:
+    return MetricStatus(
+        name=report.name,
+        class_=report.metric_class,
+        stratum=report.stratum,
+        verdict=report.verdict,
+        candidate=ArmCount(n=report.candidate.n, x=report.candidate.x) if report.candidate else None,
+        stable=ArmCount(n=report.stable.n, x=report.stable.x) if report.stable else None,
+        difference=_rounded(report.difference),
+        low=_rounded(report.low),
+        high=_rounded(report.high),
+        harm_evidence=round(report.harm_evidence, 3),
+        safe_evidence=round(report.safe_evidence, 3),
+        needed=report.needed,
+        why=report.why[:512],
+    )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
+
+
+# ---- conditions ------------------------------------------------------------------------------------
+
+
+def _conditions(s: Situation, after: AgentRelease, status: ReleaseStatus, step: Step, now: float) -> list[Condition]:
+    moving = status.candidate is not None or step.move in (Move.START, Move.ENTER)
+    settled = not moving and status.stable is not None and status.stable.digest == s.desired.digest
+    stalled = not moving and not settled and step.move is Move.KEEP and step.cause != "NotLeading"
+    withdrawing = status.candidate is not None and status.candidate.stage is Stage.WITHDRAWING
+    said = [
+        ("Ready", settled, step.cause, step.reason),
+        ("Reconciling", moving or not (settled or stalled), step.cause, step.reason),
+        ("Stalled", stalled, step.cause, step.reason),
+        ("BundlePinned", True, "DigestKnown", s.desired.digest),
+        ("TelemetryAvailable", not s.blind, "Reading" if not s.blind else "EvidenceMissing", s.blind),
+        *_sync(s, status),
+        ("AwaitingApproval", bool(s.gate), "Gate" if s.gate else "NothingToApprove", s.gate),
+        (
+            "RollbackIncomplete",
+            withdrawing and step.move is Move.KEEP,
+            step.cause if withdrawing else "NoRollback",
+            step.reason if withdrawing else "",
+        ),
+    ]
+    old = {c.type: c for c in s.release.status.conditions}
+    return [_condition(kind, on, why, text, old.get(kind), after.generation, now) for kind, on, why, text in said]
+
+
+def _sync(s: Situation, status: ReleaseStatus) -> list[tuple[str, bool, str, str]]:
+    candidate = status.candidate
+    in_phase = candidate is not None and candidate.stage is Stage.RUNNING
+    route = s.live.unconfirmed or ("a lever could not be read" if s.live.exposure is None else "")
+    agents = s.measured.disagreement if in_phase else ""
+    return [
+        ("TrafficInSync", not route, "InSync" if not route else "NotInSync", route),
+        ("AutonomyInEffect", not agents, "InEffect" if not agents else "NotMeasured", agents),
+    ]
+
+
+def _condition(
+    kind: str, on: bool, reason: str, message: str, old: Condition | None, generation: int, now: float
+) -> Condition:
+    value = "True" if on else "False"
+    since = old.last_transition_time if old and old.status == value else _time(now)
+    return Condition(
+        type=kind,
+        status=value,
+        reason=reason,
+        message=message[:MAX_MESSAGE],
+        observed_generation=generation,
+        last_transition_time=since,
+    )
+
+
+def _time(now: float) -> str:
+    return datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

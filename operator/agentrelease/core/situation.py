@@ -1,0 +1,82 @@
+"""Everything a decision may look at, and nothing else.
+
+The engine fills a ``Situation`` by reading; ``decide`` turns it into the next status. What is
+unknown is ``None`` or a sentence that says what is missing, never a convenient zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agentrelease.api.release import AgentRelease
+    from agentrelease.api.vocabulary import Autonomy
+    from agentrelease.core.exposure import Exposure
+    from agentrelease.core.guardrails import Assessment
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """The bundle in the spec, by its identity."""
+
+    digest: str
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What the API objects say about the candidate.
+
+    ``exposure`` is ``None`` when a lever could not be read. ``unconfirmed`` says what is missing
+    until the levers are in effect, ``lowered`` is the note that a lowering write left behind.
+    """
+
+    exposure: Exposure | None
+    unconfirmed: str = ""
+    lowered: str = ""
+    halted: bool = False
+    lease_until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What traffic and agents report about the candidate, from Prometheus.
+
+    ``weight`` is the share of ordinary traffic in per cent since the phase began, ``tasks`` the
+    candidate's tasks in that time, ``recent`` those of the newest window only, ``reporting`` whether
+    the candidate's own telemetry names its revision, ``disagreement`` why this does not fit the intent.
+    """
+
+    weight: float | None = None
+    tasks: float | None = None
+    recent: float | None = None
+    autonomy: Autonomy | None = None
+    reporting: bool = False
+    disagreement: str = ""
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SlotState:
+    """Whether a slot has taken a revision. ``problem`` is a sentence while it has not."""
+
+    revision: str | None
+    available: bool
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """One release, as it stands now."""
+
+    release: AgentRelease
+    desired: Desired
+    live: Live
+    slot: SlotState | None  # of the candidate, or of the previous revision when there is no candidate
+    measured: Measured
+    assessment: Assessment | None
+    blind: str = ""  # why there is no usable evidence; empty = there is
+    leading: bool = False
+    gate: str = ""  # why nothing may be raised now: a window, an approval
+    claim: str = ""  # who else holds a lever of this release

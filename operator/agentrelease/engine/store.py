@@ -1,0 +1,164 @@
+"""What the feed has told us: which objects exist, at which version; never what they contain.
+
+The store answers "is this news?" so that the echo of an own status write doesn't wake a release,
+and "what exists?" so that a re-list can purge ghosts: objects whose deletion nobody told us of.
+No decision is taken from it. A reconcile reads the object anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from agentrelease.api.vocabulary import EPOCH_ANNOTATION
+from agentrelease.engine.ports import Ref
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from agentrelease.engine.ports import Kind, Object
+
+
+class News(StrEnum):
+    """What an event means, compared with what was known."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    STATUS = "status"  # only the status or server-side bookkeeping moved
+    GONE = "gone"
+    NONE = "none"  # seen before
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One object as far as waking up is concerned.
+
+    ``intent`` is a digest of all that people and controllers may ask for: generation, labels,
+    annotations, finalizers, deletion. ``active`` means that a candidate is on its way.
+    """
+
+    uid: str
+    generation: int
+    resource_version: str
+    intent: int
+    deleting: bool
+    active: bool
+    epoch: int
+
+    @classmethod
+    def of(cls, obj: Object) -> Known:
+        """Read what is worth remembering; tolerant, because anyone may write any object."""
+        metadata = _mapping(obj.get("metadata"))
+        status = _mapping(obj.get("status"))
+        annotations = _mapping(metadata.get("annotations"))
+        return cls(
+            uid=str(metadata.get("uid", "")),
+            generation=_whole(metadata.get("generation")),
+            resource_version=str(metadata.get("resourceVersion", "")),
+            intent=_intent(metadata, obj),
+            deleting="deletionTimestamp" in metadata,
+            active=bool(status.get("candidate")),
+            epoch=max(_whole(annotations.get(EPOCH_ANNOTATION)), _whole(status.get("epoch"))),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Relist:
+    """What a list taught us: news of objects, and ghosts that are gone."""
+
+    news: tuple[tuple[Ref, News], ...]
+    ghosts: tuple[Ref, ...]
+
+
+class Store:
+    """Everything known of the watched kinds; one event loop, not for threads."""
+
+    def __init__(self, *, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._known: dict[Ref, Known] = {}
+        self._fed_at: dict[Kind, float] = {}
+        self._highest_epoch = 0
+
+    def get(self, ref: Ref) -> Known | None:
+        """Return what is known of an object."""
+        return self._known.get(ref)
+
+    def refs(self, kind: Kind) -> list[Ref]:
+        """Return all known objects of a kind, the ones with a candidate on its way first."""
+        found = [ref for ref in self._known if ref.kind == kind]
+        return sorted(found, key=lambda ref: (not self._known[ref].active, ref.namespace, ref.name))
+
+    @property
+    def highest_epoch(self) -> int:
+        """The highest epoch seen on any object: a new leader's must be higher, even on a new Lease."""
+        return self._highest_epoch
+
+    def age(self, kind: Kind) -> float | None:
+        """Seconds since the feed or a list last spoke of this kind; ``None`` if neither ever did."""
+        at = self._fed_at.get(kind)
+        return None if at is None else self._clock() - at
+
+    def observe(self, ref: Ref, obj: Object, *, gone: bool = False) -> News:
+        """Take in one event and say what it means; events may be doubled or late."""
+        self._fed_at[ref.kind] = self._clock()
+        return self._learn(ref, obj, gone=gone)
+
+    def relisted(self, kind: Kind, namespace: str | None, objects: Iterable[Object]) -> Relist:
+        """Take in a complete list of a kind in a namespace (``None``: in all) and purge the ghosts.
+
+        An object that was created after the list was made is no ghost; callers list again later,
+        and the feed brings it back at once.
+        """
+        self._fed_at[kind] = self._clock()
+        news, listed = [], set()
+        for obj in objects:
+            metadata = obj["metadata"]
+            ref = Ref(kind, metadata.get("namespace", ""), metadata["name"])
+            listed.add(ref)
+            meaning = self._learn(ref, obj, gone=False)
+            if meaning is not News.NONE:
+                news.append((ref, meaning))
+        ghosts = tuple(
+            ref
+            for ref in self._known
+            if ref.kind == kind and namespace in (None, ref.namespace) and ref not in listed
+        )
+        for ref in ghosts:
+            del self._known[ref]
+        return Relist(tuple(news), ghosts)
+
+    def _learn(self, ref: Ref, obj: Object, *, gone: bool) -> News:
+        known, now = self._known.get(ref), Known.of(obj)
+        if gone:
+            if known is not None and known.uid != now.uid:
+                return News.NONE  # late word of a namesake that is gone already
+            self._known.pop(ref, None)
+            return News.GONE
+        self._highest_epoch = max(self._highest_epoch, now.epoch)
+        self._known[ref] = now
+        if known is None or known.uid != now.uid:
+            return News.NEW
+        if known.resource_version == now.resource_version:
+            return News.NONE
+        return News.CHANGED if known.intent != now.intent else News.STATUS
+
+
+def _intent(metadata: Object, obj: Object) -> int:
+    parts = [repr(metadata.get(name)) for name in ("generation", "labels", "finalizers", "deletionTimestamp")]
+    annotations = _mapping(metadata.get("annotations"))
+    parts.append(repr(sorted(annotations.items())))
+    if "generation" not in metadata:  # ConfigMaps have none: their content is the intent
+        parts.append(repr(obj.get("data")))
+    return hash(tuple(parts))
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _whole(value: Any) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return 0

@@ -14,9 +14,10 @@ ends at the lowest level, never at a higher one. Nothing in here logs, and no pr
 """
 
 from agentrelease.sdk.actions import ActionLog, ActionRecord
-from agentrelease.sdk.flags import AgentFlags, FlagSource
+from agentrelease.sdk.flags import AgentFlags
 from agentrelease.sdk.metrics import AgentMetrics, Identity, Strata
 from agentrelease.sdk.permissions import LOWEST, Permissions, Verdict
+from agentrelease.sdk.provider import FlagSource
 from agentrelease.sdk.task import Task
 
 __all__ = [

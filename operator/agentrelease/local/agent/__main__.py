@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import signal
 import sys
 
-import structlog
 from aiohttp import web
 
 from agentrelease.local.agent.server import Agent
@@ -17,17 +17,16 @@ from agentrelease.local.agent.settings import Settings
 
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; answers in flight get a second to finish."""
-    log = structlog.get_logger(agent=settings.agent, release=settings.release)
     agent = Agent(settings)
     runner = web.AppRunner(agent.application(), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     await web.TCPSite(runner, settings.host, settings.port).start()
-    log.info("serving", host=settings.host, port=runner.addresses[0][1])
+    _log(settings, "serving", host=settings.host, port=runner.addresses[0][1])
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    loading = asyncio.create_task(_announce(agent, log))
+    loading = asyncio.create_task(_announce(agent, settings))
     try:
         await stop.wait()
     finally:
@@ -36,14 +35,20 @@ async def serve(settings: Settings) -> None:
         await runner.cleanup()
 
 
-async def _announce(agent: Agent, log: structlog.typing.FilteringBoundLogger) -> None:
+async def _announce(agent: Agent, settings: Settings) -> None:
     bundle = await agent.load()
-    log.info("loaded", digest=bundle.digest)
+    _log(settings, "loaded", digest=bundle.digest)
+
+
+def _log(settings: Settings, event: str, **fields: object) -> None:
+    # The two lines of its life; structlog would double the start-up time by importing Rich for them.
+    line = {"event": event, "agent": settings.agent, "release": settings.release, **fields}
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
 
 
 def main() -> int:
     """Return the exit code: 2 for an environment that makes no sense."""
-    structlog.configure(processors=[structlog.processors.JSONRenderer()])
     # The flag provider logs a traceback at every look at a missing file; agentrelease_flags_age_seconds
     # says the same without them.
     logging.getLogger("openfeature").setLevel(logging.CRITICAL + 1)

@@ -11,7 +11,8 @@ from pydantic_core import CoreSchema, core_schema
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
-DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
+_NUMBER = r"[0-9]{1,6}(\.[0-9]{1,3})?"
+DURATION_PATTERN = "^" + "".join(f"({_NUMBER}{unit})?" for unit in ("h", "m", "s", "ms")) + "$"
 
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 Digest = Annotated[str, Field(max_length=71, pattern=r"^sha256:[0-9a-f]{64}$")]
@@ -25,7 +26,11 @@ class Model(BaseModel):
     """
 
     model_config = ConfigDict(
-        frozen=True, alias_generator=to_camel, populate_by_name=True, use_enum_values=False
+        frozen=True,
+        alias_generator=to_camel,
+        populate_by_name=True,
+        use_enum_values=False,
+        use_attribute_docstrings=True,  # what `kubectl explain` prints stands below each field
     )
 
     def to_object(self) -> dict[str, Any]:
@@ -46,11 +51,11 @@ class Duration(str):
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(
-            cls, core_schema.str_schema(pattern=DURATION_PATTERN, max_length=32)
+            cls, core_schema.str_schema(pattern=DURATION_PATTERN, min_length=2, max_length=32)
         )
 
     @classmethod
     def __get_pydantic_json_schema__(
         cls, _schema: CoreSchema, _handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        return {"type": "string", "pattern": DURATION_PATTERN, "maxLength": 32}
+        return {"type": "string", "pattern": DURATION_PATTERN, "minLength": 2, "maxLength": 32}

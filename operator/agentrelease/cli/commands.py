@@ -1,0 +1,108 @@
+"""What each command does, as functions of a session; ``app.py`` only parses."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from agentrelease.cli import halting
+from agentrelease.cli.history import history_tables
+from agentrelease.cli.listing import release_list
+from agentrelease.cli.orders import address, carried_out, fetch, plan_rollback, read
+from agentrelease.cli.view import view
+from agentrelease.cli.watching import until, watch
+from agentrelease.edges.kinds import AGENT_RELEASE, AGENT_REVISION
+
+if TYPE_CHECKING:
+    from agentrelease.cli.session import Session
+
+_GIT = "If Git manages this object, change it there too, or the next sync undoes this."
+
+
+async def list_releases(session: Session, *, everywhere: bool, as_json: bool) -> None:
+    """Print the releases of a namespace, or of all."""
+    found = await session.cluster.list(AGENT_RELEASE, None if everywhere else session.namespace)
+    if as_json:
+        session.dump({"apiVersion": "v1", "kind": "List", "items": list(found)})
+        return
+    if not found:
+        where = "any namespace" if everywhere else f"namespace {session.namespace}; try -A"
+        session.say(f"No AgentRelease in {where}.")
+        return
+    releases = [(read(obj), str(obj["metadata"].get("creationTimestamp", ""))) for obj in found]
+    session.console.print(release_list(releases, session.frame(), namespaces=everywhere))
+
+
+async def status(session: Session, name: str, *, watching: bool, as_json: bool) -> None:
+    """Print where a release stands, once or for as long as the person looks."""
+    if watching and not as_json:
+        await watch(session, name)
+        return
+    obj = await fetch(session.cluster, session.namespace, name)
+    if as_json:
+        session.dump(obj)
+        return
+    session.console.print(view(read(obj), time.time()))
+
+
+async def history(session: Session, name: str, *, as_json: bool) -> None:
+    """Print the transitions of a release, what it refuses, and its revisions."""
+    obj = await fetch(session.cluster, session.namespace, name)
+    found = await session.cluster.list(AGENT_REVISION, session.namespace)
+    revisions = [revision for revision in found if revision.get("spec", {}).get("release") == name]
+    if as_json:
+        recorded = obj.get("status", {})
+        kept = {key: recorded.get(key, []) for key in ("history", "refused")}
+        session.dump({**kept, "revisions": revisions})
+        return
+    for part in history_tables(read(obj), revisions, session.frame()):
+        session.console.print(part)
+
+
+async def rollback(session: Session, name: str, *, to: str | None, reason: str, wait: float | None) -> None:
+    """Order a return to the stable revision, or after a promotion to the one before."""
+    release = read(await fetch(session.cluster, session.namespace, name))
+    order = plan_rollback(release, to)
+    why = f"{session.target.user}: {reason or 'no reason given'}"
+    await session.cluster.merge(address(session.namespace, name), order.patch(why))
+    kind = "candidate" if order.in_flight else "promoted revision"
+    session.say(f"Ordered: withdraw the {kind} {order.of}, serve with {order.to}.")
+    if wait is not None:
+        await until(
+            session, name, lambda r: carried_out(r, order), seconds=wait, what=f"{order.to} serving alone"
+        )
+        session.say(f"Done: {order.to} serves, and {order.of} is exposed nowhere.")
+    session.say(f"{order.of} stays refused while spec.rollback names it. {_GIT}")
+    session.say(f"Look at: kubectl agent-release status {name} -n {session.namespace} --watch")
+
+
+async def pause(session: Session, name: str, *, paused: bool) -> None:
+    """Keep a release where it is, or let it go on; guardrails judge in either case."""
+    obj = await fetch(session.cluster, session.namespace, name)
+    word = "paused" if paused else "running"
+    if bool(obj.get("spec", {}).get("paused", False)) == paused:
+        session.say(f"{name} is {word} already.")
+        return
+    await session.cluster.merge(address(session.namespace, name), {"spec": {"paused": paused}})
+    if paused:
+        session.say(f"Paused {name}: exposure stays where it is and is still taken back on a breach. {_GIT}")
+        session.say(f"Go on with: kubectl agent-release resume {name} -n {session.namespace}")
+        return
+    session.say(f"Resumed {name}. {_GIT}")
+    session.say(f"Look at: kubectl agent-release status {name} -n {session.namespace} --watch")
+
+
+async def halt(session: Session, name: str, *, halted: bool) -> None:
+    """Stop every revision of an agent by its flag, or let it work again; needs no operator."""
+    obj = await fetch(session.cluster, session.namespace, name)
+    changed = await halting.set_halt(session.cluster, obj, halted=halted)
+    ref = halting.flags_ref(obj)
+    if not changed:
+        session.say(f"{name} is {'halted' if halted else 'not halted'} already: {ref} says so.")
+        return
+    if halted:
+        session.say(f"Halted {name}: {name}.halt is on in {ref}; agents obey when they next read it.")
+        session.say(f"Start it again with: kubectl agent-release unhalt {name} -n {session.namespace}")
+        return
+    session.say(f"{name} may work again: {name}.halt is off in {ref}.")
+    session.say(f"Look at: kubectl agent-release status {name} -n {session.namespace} --watch")

@@ -1,0 +1,89 @@
+"""What the parts of the live view share: the space there is, the signs, and the colours of verdicts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from agentrelease.cli.glyphs import Glyphs
+
+WIDE = 96
+"""Columns from which on every column of the tables is shown."""
+
+_TONES = {
+    "pass": "good",
+    "promote": "good",
+    "Promoted": "good",
+    "PhaseEntered": "good",
+    "harm": "bad",
+    "RollingBack": "bad",
+    "RolledBack": "bad",
+    "GuardrailBreached": "bad",
+    "RollbackOrdered": "bad",
+    "RollbackIncomplete": "bad",
+    "Refused": "bad",
+    "suspect": "warn",
+    "blind": "warn",
+    "EvidenceMissing": "warn",
+    "TelemetryMissing": "warn",
+    "NotInSync": "warn",
+    "NotMeasured": "warn",
+    "Paused": "warn",
+    "Halted": "warn",
+    "Blocked": "warn",
+    "collecting": "wait",
+    "unjudged": "wait",
+    "Collecting": "wait",
+    "Soaking": "wait",
+    "Waiting": "wait",
+}
+_STYLES = {"good": "green", "bad": "bold red", "warn": "yellow", "wait": "cyan", "plain": "none"}
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Columns and rows to draw in (``None`` rows: as many as it takes), at a moment in unix seconds."""
+
+    columns: int
+    rows: int | None
+    glyphs: Glyphs
+    now: float
+
+    @property
+    def wide(self) -> bool:
+        """Whether all columns fit."""
+        return self.columns >= WIDE
+
+    def text(self, content: str, style: str = "none") -> Text:
+        """Return one line of anybody's text, made harmless and cut at the edge."""
+        return Text(self.glyphs.legible(content), style, no_wrap=True, overflow=self.glyphs.overflow)
+
+    def table(self, *headings: str, yielding: int = -1) -> Table:
+        """Return an empty table with headings; one starting with ``>`` is aligned to the right.
+
+        Where not everything fits, the column with the index ``yielding`` is cut, and only then the others.
+        """
+        table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False)
+        for index, heading in enumerate(headings):
+            right = heading.startswith(">")
+            table.add_column(
+                heading.removeprefix(">"),
+                justify="right" if right else "left",
+                no_wrap=index != yielding % len(headings),  # Rich takes from columns that may wrap first
+                overflow=self.glyphs.overflow,
+            )
+        return table
+
+
+def tone(verdict: str) -> str:
+    """Return ``good``, ``bad``, ``warn``, ``wait`` or ``plain`` for a verdict or a phase."""
+    return _TONES.get(verdict, "plain")
+
+
+def style_of(verdict: str) -> str:
+    """Return the colour of a verdict or a phase; the word itself is always shown beside it."""
+    return _STYLES[tone(verdict)]

@@ -1,0 +1,106 @@
+"""What a rollback withdraws and where it goes, and what halting writes, without a cluster."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from agentrelease.cli import halting
+from agentrelease.cli.app import hoisted
+from agentrelease.cli.orders import Impossible, carried_out, plan_rollback, read
+
+
+def test_with_a_candidate_a_rollback_withdraws_it_and_keeps_stable(recorded):
+    order = plan_rollback(recorded.release(recorded.canary), None)
+    assert (order.of, order.to, order.in_flight) == ("support-77aa01b2c3", "support-3f9a0c11de", True)
+    assert order.patch("ada: looks wrong") == {
+        "metadata": {"annotations": {"agentrelease.dev/rollback-reason": "ada: looks wrong"}},
+        "spec": {"rollback": {"to": "support-3f9a0c11de", "of": "support-77aa01b2c3"}},
+    }
+
+
+def test_after_a_promotion_a_rollback_goes_back_to_the_revision_before(recorded):
+    status = {"phase": "Promoted", "stable": recorded.stable, "previous": recorded.previous}
+    order = plan_rollback(recorded.release(status), None)
+    assert (order.of, order.to, order.in_flight) == ("support-3f9a0c11de", "support-0a0a0a0a0a", False)
+
+
+def test_a_first_release_has_nowhere_to_go_back_to_and_is_told_how_to_stop(recorded):
+    status = {"candidate": recorded.canary["candidate"]}
+    with pytest.raises(Impossible, match=r"status\.stable.*kubectl agent-release halt support -n shop"):
+        plan_rollback(recorded.release(status), None)
+
+
+def test_a_revision_that_is_in_no_slot_is_refused_with_the_one_that_is(recorded):
+    with pytest.raises(Impossible, match=r"--to: support-unknown .* can return to support-3f9a0c11de"):
+        plan_rollback(recorded.release(recorded.canary), "support-unknown")
+
+
+def test_an_order_is_carried_out_when_the_candidate_is_gone_and_the_target_serves(recorded):
+    order = plan_rollback(recorded.release(recorded.canary), None)
+    assert not carried_out(recorded.release(recorded.canary), order)
+    assert carried_out(recorded.release({"stable": recorded.stable}), order)
+
+
+def test_an_object_that_cannot_be_read_is_one_sentence_with_the_field(recorded):
+    with pytest.raises(
+        Impossible, match=r"phase: Input should be a valid string in AgentRelease shop/support"
+    ):
+        read(recorded.object({"phase": 3}))
+
+
+DOCUMENT = {
+    "metadata": {"version": "42"},
+    "flags": {
+        "support.autonomy-level": {
+            "state": "ENABLED",
+            "defaultVariant": "observe",
+            "variants": {"observe": "observe"},
+        },
+        "support.halt": {"state": "ENABLED", "defaultVariant": "off", "variants": {"on": True, "off": False}},
+    },
+}
+
+
+def test_halting_changes_the_halt_flag_and_nothing_else():
+    changed = halting._changed(json.dumps(DOCUMENT), "support", halted=True, where="")
+    assert changed is not None
+    assert halting.is_halted(changed, "support")
+    assert changed["flags"]["support.autonomy-level"] == DOCUMENT["flags"]["support.autonomy-level"]
+    assert changed["metadata"] == DOCUMENT["metadata"]
+    assert halting._changed(json.dumps(changed), "support", halted=False, where="") == DOCUMENT
+
+
+def test_a_flag_that_says_so_already_is_not_written_again():
+    assert halting._changed(json.dumps(DOCUMENT), "support", halted=False, where="") is None
+
+
+def test_a_targeting_rule_cannot_outvote_a_person_who_halts():
+    flag = {
+        **DOCUMENT["flags"]["support.halt"],
+        "defaultVariant": "on",
+        "targeting": {"if": [True, "off", None]},
+    }
+    changed = halting._changed(
+        json.dumps({"flags": {"support.halt": flag}}), "support", halted=True, where=""
+    )
+    assert changed is not None
+    assert "targeting" not in changed["flags"]["support.halt"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"flags": 3}', "null"])
+def test_halting_works_on_a_broken_document_and_starting_again_does_not(text):
+    changed = halting._changed(text, "support", halted=True, where="")
+    assert changed is not None
+    assert list(changed["flags"]) == ["support.halt"]
+    assert halting.is_halted(changed, "support")
+    with pytest.raises(Impossible, match="nothing to clear"):
+        halting._changed(text, "support", halted=False, where="ConfigMap shop/support-flags")
+
+
+def test_options_that_say_where_may_stand_anywhere_as_with_kubectl():
+    assert hoisted(["status", "support", "-n", "shop", "--context=prod", "-o", "json"]) == [
+        "-n", "shop", "--context=prod", "status", "support", "-o", "json",
+    ]  # fmt: skip
+    assert hoisted(["rollback", "support", "--", "-n"]) == ["rollback", "support", "--", "-n"]

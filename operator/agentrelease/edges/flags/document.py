@@ -1,0 +1,246 @@
+"""The flag document that an agent obeys, as a value, and back from JSON to the value.
+
+One flag set per agent, in flagd's format (https://flagd.dev/schema/v0/flags.json): what each revision
+may do, and a kill switch. ``parse`` accepts exactly what ``FlagSet.document`` can have written; all else
+is a problem and never passes for "lower".
+
+* A rule asks for the ``release`` in the agent's context by strict equality: loose equality lets a list
+  with one element pass for its element in some evaluators.
+* A lease asks for ``0 < $flagd.timestamp < until``. The lower bound is there for an evaluator that
+  doesn't know the timestamp: to it, ``null < until`` would be true for ever.
+* Rules nest instead of using the else-if form, which flagd's schema does not allow.
+* A release name is compared as data. It is never a key, a variant or part of a rule's text.
+* ``halt`` is written as a value, not as ``state: DISABLED``, which means "code default" to a caller.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agentrelease.api.vocabulary import Autonomy
+
+if TYPE_CHECKING:
+    from agentrelease.engine.levers import Arm, Placement
+
+Json = dict[str, Any]
+
+DENY_ALL = "deny-all"
+OPERATOR = "operator"
+PERSON = "person"
+
+_LEVELS = {
+    "observe": Autonomy.OBSERVE,
+    "suggest": Autonomy.SUGGESTION_ONLY,
+    "limited": Autonomy.LIMITED_ACTION,
+    "full": Autonomy.FULL_ACTION,
+}
+_VARIANTS = {level: variant for variant, level in _LEVELS.items()}
+_ROLES = ("stable", "candidate")
+
+
+class Unreadable(ValueError):
+    """A document that this operator has not written; the text says where it differs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What one revision may do until a moment in unix seconds; ``None`` is without end."""
+
+    revision: str
+    autonomy: Autonomy = Autonomy.OBSERVE
+    allow: frozenset[str] = frozenset()
+    asking: frozenset[str] = frozenset()
+    lease_until: int | None = None
+
+    @classmethod
+    def of(cls, arm: Arm | None) -> Grant | None:
+        """Return an arm's grant."""
+        if arm is None:
+            return None
+        exposure = arm.exposure
+        return cls(arm.revision, exposure.autonomy, exposure.tools, arm.asking, arm.lease_until)
+
+
+@dataclass(frozen=True, slots=True)
+class FlagSet:
+    """All flags of one agent. ``version`` counts writes and only ever grows.
+
+    ``halted_by`` remembers who wrote the kill switch last, so that the operator can take back its own
+    halt and never a person's. A person who patches the switch leaves it as it was.
+    """
+
+    agent: str
+    version: int
+    stable: Grant | None = None
+    candidate: Grant | None = None
+    halted: bool = False
+    halted_by: str = ""
+
+    @property
+    def grants(self) -> tuple[tuple[str, Grant], ...]:
+        """Roles and grants in the order in which an evaluator tries them."""
+        both = zip(_ROLES, (self.stable, self.candidate), strict=True)
+        return tuple((role, grant) for role, grant in both if grant is not None)
+
+    def grant(self, revision: str) -> Grant:
+        """Return what an agent that names this revision gets while its lease lasts."""
+        for _, grant in self.grants:
+            if grant.revision == revision:
+                return grant
+        return Grant(revision)
+
+    def document(self) -> Json:
+        """Return the document as flagd reads it."""
+        return {
+            "metadata": {"flagSetId": f"agents/{self.agent}", "version": str(self.version)},
+            "flags": {
+                f"{self.agent}.autonomy-level": self._flag(
+                    "observe",
+                    {variant: str(level) for variant, level in _LEVELS.items()},
+                    {role: _VARIANTS[grant.autonomy] for role, grant in self.grants},
+                ),
+                f"{self.agent}.tool-policy": self._flag(
+                    DENY_ALL,
+                    {DENY_ALL: _policy(Grant(""))} | {role: _policy(grant) for role, grant in self.grants},
+                    {role: role for role, _ in self.grants},
+                ),
+                f"{self.agent}.halt": self._halt(),
+            },
+        }
+
+    def _flag(self, default: str, variants: Json, chosen: dict[str, str]) -> Json:
+        flag: Json = {"state": "ENABLED", "defaultVariant": default, "variants": variants}
+        rule: Json | None = None
+        for role, grant in reversed(self.grants):
+            release = {"===": [{"var": "release"}, grant.revision]}
+            rule = {"if": [release, _leased(chosen[role], default, grant.lease_until), rule]}
+        if rule is not None:
+            flag["targeting"] = rule
+        return flag
+
+    def _halt(self) -> Json:
+        flag: Json = {
+            "state": "ENABLED",
+            "defaultVariant": "on" if self.halted else "off",
+            "variants": {"on": True, "off": False},
+        }
+        if self.halted_by:
+            flag["metadata"] = {"by": self.halted_by}
+        return flag
+
+
+def flag_set(placement: Placement, version: int, *, halted_by: str = "") -> FlagSet:
+    """Return what a placement says; ``halted_by`` names who else keeps the kill switch on."""
+    by = halted_by or (OPERATOR if placement.halted else "")
+    stable, candidate = Grant.of(placement.stable), Grant.of(placement.candidate)
+    return FlagSet(placement.agent, version, stable, candidate, halted=bool(by), halted_by=by)
+
+
+def build(placement: Placement, version: int) -> Json:
+    """Return the document that carries out a placement."""
+    return flag_set(placement, version).document()
+
+
+def text(document: Json) -> str:
+    """Return a document as it is stored: one text for one content, and readable."""
+    return json.dumps(document, indent=2, sort_keys=True) + "\n"
+
+
+def parse(document: object, agent: str) -> FlagSet:
+    """Return the flag set that a document of this agent carries, or raise ``Unreadable``."""
+    try:
+        found = _extract(document, agent)
+        same = text(found.document()) == text(document)  # type: ignore[arg-type] # else _extract failed
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
+        raise Unreadable(f"not a flag document of agent {agent}: {type(error).__name__} {error}") from error
+    if not same:
+        raise Unreadable(f"the flag document of agent {agent} is not one that this operator writes")
+    return found
+
+
+def halts(document: object, agent: str) -> bool:
+    """Whether a document, ours or a person's own short one, stops the agent by its kill switch."""
+    try:
+        flag = document["flags"][f"{agent}.halt"]  # type: ignore[index] # any JSON; guarded
+        return flag["variants"][flag["defaultVariant"]] is True
+    except (KeyError, TypeError, IndexError):
+        return False
+
+
+def kept_halt(document: object, agent: str) -> str:
+    """Return ``person`` where a document's halt is not the operator's own, else nothing."""
+    if not halts(document, agent):
+        return ""
+    try:
+        by = document["flags"][f"{agent}.halt"]["metadata"]["by"]  # type: ignore[index]
+    except (KeyError, TypeError):
+        return PERSON
+    return "" if by == OPERATOR else PERSON
+
+
+def version_of(document: object) -> int:
+    """Return a document's version, or 0 where there is none to be found."""
+    try:
+        return max(0, int(document["metadata"]["version"]))  # type: ignore[index]
+    except (KeyError, TypeError, ValueError, IndexError):
+        return 0
+
+
+def _policy(grant: Grant) -> Json:
+    return {"allow": sorted(grant.allow), "requireApproval": sorted(grant.asking)}
+
+
+def _leased(variant: str, lapsed: str, until: int | None) -> Any:
+    if until is None:
+        return variant
+    return {"if": [{"<": [0, {"var": "$flagd.timestamp"}, until]}, variant, lapsed]}
+
+
+def _extract(document: Any, agent: str) -> FlagSet:
+    """Pick the values out; what is left over is found by writing them again."""
+    flags = document["flags"]
+    level, policy, halt = (flags[f"{agent}.{name}"] for name in ("autonomy-level", "tool-policy", "halt"))
+    roles = [role for _, role, _ in _rules(policy)]
+    grants: dict[str, Grant] = {}
+    for role, (revision, variant, until) in zip(roles, _rules(level), strict=True):
+        tools = policy["variants"][role]
+        allow, asking = _names(tools["allow"]), _names(tools["requireApproval"])
+        grants[role] = Grant(revision, _LEVELS[variant], allow, asking, until)
+    by = halt.get("metadata", {}).get("by", "")
+    if by not in ("", OPERATOR, PERSON):
+        raise ValueError(f"unknown author of a halt: {by!r}")
+    return FlagSet(
+        agent,
+        version_of(document),
+        grants.get("stable"),
+        grants.get("candidate"),
+        halted=halt["defaultVariant"] == "on",
+        halted_by=by,
+    )
+
+
+def _rules(flag: Json) -> list[tuple[str, str, int | None]]:
+    """Return revision, variant and lease of each nested rule."""
+    found: list[tuple[str, str, int | None]] = []
+    rule = flag.get("targeting")
+    while rule is not None:
+        condition, result, rule = rule["if"]
+        until = None
+        if isinstance(result, dict):
+            lease, result, _ = result["if"]
+            until = lease["<"][2]
+            if type(until) is not int:
+                raise TypeError(f"a lease ends at {until!r}")
+        revision = condition["==="][1]
+        if not isinstance(revision, str):
+            raise TypeError(f"a revision is named {revision!r}")
+        found.append((revision, result, until))
+    return found
+
+
+def _names(listed: list[Any]) -> frozenset[str]:
+    if not all(isinstance(name, str) for name in listed):
+        raise TypeError("a tool's name is no string")
+    return frozenset(listed)

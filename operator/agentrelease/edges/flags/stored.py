@@ -1,0 +1,94 @@
+"""What a stored flag document says about a placement, and what a placement makes of it.
+
+The same for every place where documents are kept, so that two of them can't come to differ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from agentrelease.api.vocabulary import Autonomy
+from agentrelease.core.exposure import Exposure
+from agentrelease.edges.fence import epoch_of, note_of
+from agentrelease.edges.flags.document import (
+    FlagSet,
+    Unreadable,
+    flag_set,
+    halts,
+    kept_halt,
+    parse,
+    version_of,
+)
+from agentrelease.engine.levers import Reading
+
+if TYPE_CHECKING:
+    from agentrelease.engine.levers import Placement
+    from agentrelease.engine.ports import Object
+
+
+def amend(document: Any, placement: Placement, written: int) -> dict[str, Any]:
+    """Return the document that carries out a placement in place of a stored one (``None``: nothing stored).
+
+    A person's halt stays on. ``written`` is the highest version this writer remembers. The stored
+    document itself comes back where it already says the same.
+    """
+    wanted = flag_set(placement, 0, halted_by=kept_halt(document, placement.agent))
+    said = _said(document, placement.agent)
+    if said is not None and _comparable(said) == _comparable(wanted):
+        return dict(document)
+    version = max(version_of(document), written) + 1
+    return replace(wanted, version=version).document()
+
+
+def reading(obj: Object, document: Any, placement: Placement) -> Reading:
+    """Return what a stored document allows anybody but the placement's stable revision."""
+    base = Reading(epoch=epoch_of(obj), lowered=note_of(obj), halted=halts(document, placement.agent))
+    try:
+        said = parse(document, placement.agent)
+    except Unreadable as error:
+        return replace(base, problem=str(error))
+    stable = placement.stable.revision if placement.stable else None
+    others = [grant for _, grant in said.grants if grant.revision != stable]
+    leases = {grant.lease_until for grant in others}
+    return replace(
+        base,
+        candidate=Exposure(
+            autonomy=max((grant.autonomy for grant in others), default=Autonomy.OBSERVE),
+            tools=frozenset[str]().union(*(grant.allow for grant in others)),
+        ),
+        stable_autonomy=said.grant(stable).autonomy if stable else None,
+        lease_until=None if None in leases else max(leases, default=None),  # type: ignore[type-var]
+        in_sync=difference(obj, document, placement) is None,
+    )
+
+
+def difference(where: object, document: Any, placement: Placement) -> str | None:
+    """Say that a document is not the placement's; ``None`` when it is, whatever its version and lease."""
+    wanted = flag_set(placement, 0, halted_by=kept_halt(document, placement.agent))
+    said = _said(document, placement.agent)
+    if said is not None and _comparable(_undated(said)) == _comparable(_undated(wanted)):
+        return None
+    return f"{where} does not carry the flags that were asked for"
+
+
+def _said(document: Any, agent: str) -> FlagSet | None:
+    """Return what a document says, without its version; ``None`` where it isn't ours."""
+    try:
+        return replace(parse(document, agent), version=0)
+    except Unreadable:
+        return None
+
+
+def _comparable(said: FlagSet) -> FlagSet:
+    """Leave out who halts while it halts: a person's patch doesn't sign, and need not be written again."""
+    return replace(said, halted_by="") if said.halted else said
+
+
+def _undated(said: FlagSet) -> FlagSet:
+    """Leave out when leases end, but not whether there is one."""
+    stable, candidate = (
+        grant and replace(grant, lease_until=grant.lease_until and 1)
+        for grant in (said.stable, said.candidate)
+    )
+    return replace(said, stable=stable, candidate=candidate)

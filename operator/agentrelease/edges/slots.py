@@ -1,0 +1,131 @@
+"""Loading a bundle into a slot, and seeing whether its pods have taken it.
+
+A slot is a Deployment whose pods mount the ConfigMap ``<agent>-<slot>-bundle`` and learn their revision
+from the pod template's annotation. The bundle is written first: a pod that carries the new revision's
+name must not start with the old bundle. Nothing here touches traffic or flags.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from agentrelease.api.vocabulary import (
+    MANAGED_BY_LABEL,
+    OPERATOR_NAME,
+    RELEASE_LABEL,
+    REVISION_ANNOTATION,
+)
+from agentrelease.core.situation import SlotState
+from agentrelease.edges.kinds import CONFIG_MAP, DEPLOYMENT
+from agentrelease.engine.ports import Missing, Ref
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agentrelease.api.release import Slot
+    from agentrelease.engine.ports import Cluster, Object
+
+BUNDLE_KEY = "bundle.json"
+
+
+class Slots:
+    """The Deployments in which bundles run."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    async def load(  # noqa: PLR0917 - the engine's protocol
+        self,
+        namespace: str,
+        agent: str,
+        slot_name: str,
+        slot: Slot,
+        revision: str,
+        bundle_json: bytes,
+        *,
+        owner: Mapping[str, str] | None = None,
+    ) -> None:
+        """Give the slot a bundle; nothing is written where it has it already.
+
+        Raises ``Missing`` where there is no Deployment, ``Conflict`` when somebody else wrote at the
+        same time.
+        """
+        wanted = _bundle(namespace, agent, slot_name, bundle_json, owner or {})
+        await self._store(wanted)
+        ref = Ref(DEPLOYMENT, namespace, slot.deployment)
+        deployment = await self._cluster.get(ref)
+        if deployment is None:
+            raise Missing(f"{ref} does not exist; slot {slot_name} of {agent} names it")
+        if _revision(deployment) == revision:
+            return
+        noted = {"metadata": {"annotations": {REVISION_ANNOTATION: revision}}}
+        await self._cluster.merge(ref, {"spec": {"template": noted}})
+
+    async def state(self, namespace: str, slot: Slot) -> SlotState:
+        """Return which revision the slot was given, and whether all its pods run it."""
+        ref = Ref(DEPLOYMENT, namespace, slot.deployment)
+        deployment = await self._cluster.get(ref)
+        if deployment is None:
+            return SlotState(None, available=False, problem=f"{ref} does not exist")
+        problem = _not_available(deployment)
+        return SlotState(_revision(deployment), available=not problem, problem=problem)
+
+    async def _store(self, wanted: Object) -> None:
+        ref = Ref(CONFIG_MAP, wanted["metadata"]["namespace"], wanted["metadata"]["name"])
+        stored = await self._cluster.get(ref)
+        if stored is None:
+            await self._cluster.create(wanted)
+            return
+        data = stored.get("data") or {}
+        if data.get(BUNDLE_KEY) != wanted["data"][BUNDLE_KEY]:
+            # it may have been made beforehand, so that pods can mount it: only our key is written
+            await self._cluster.replace(stored | {"data": data | wanted["data"]})
+
+
+def _bundle(
+    namespace: str, agent: str, slot_name: str, bundle_json: bytes, owner: Mapping[str, str]
+) -> Object:
+    metadata: dict[str, Any] = {
+        "name": f"{agent}-{slot_name}-bundle",
+        "namespace": namespace,
+        "labels": {MANAGED_BY_LABEL: OPERATOR_NAME, RELEASE_LABEL: agent},
+    }
+    if owner:
+        metadata["ownerReferences"] = [{k: v for k, v in owner.items() if k != "blockOwnerDeletion"}]
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": metadata,
+        "data": {BUNDLE_KEY: bundle_json.decode()},
+    }
+
+
+def _revision(deployment: Object) -> str | None:
+    template = deployment["spec"]["template"].get("metadata") or {}
+    found = (template.get("annotations") or {}).get(REVISION_ANNOTATION)
+    return None if found is None else str(found)
+
+
+def _not_available(deployment: Object) -> str:
+    """Say why not all pods of the present template serve; empty when they do."""
+    name = deployment["metadata"]["name"]
+    status, wanted = deployment.get("status") or {}, deployment["spec"].get("replicas", 1)
+    if status.get("observedGeneration", 0) < deployment["metadata"].get("generation", 0):
+        return f"Deployment {name}: its controller has not seen the new template yet"
+    if wanted < 1:
+        return f"Deployment {name} is scaled to zero"
+    counts = {key: status.get(key, 0) for key in ("updatedReplicas", "replicas", "availableReplicas")}
+    if any(count != wanted for count in counts.values()) or status.get("unavailableReplicas", 0):
+        said = ", ".join(f"{key} {count}" for key, count in counts.items())
+        return f"Deployment {name}: {said}, but {wanted} wanted{_stuck(status)}"
+    return ""
+
+
+def _stuck(status: Object) -> str:
+    conditions = status.get("conditions") or ()
+    bad = [c for c in conditions if c["type"] in ("Progressing", "ReplicaFailure") and _is_bad(c)]
+    return "".join(f"; {c.get('reason', '')}: {c.get('message', '')}" for c in bad)
+
+
+def _is_bad(condition: Object) -> bool:
+    return bool(condition["status"] == ("False" if condition["type"] == "Progressing" else "True"))

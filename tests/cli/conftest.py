@@ -80,7 +80,7 @@ METRICS = [
            stable={"n": 800, "x": 1}, low=-0.01, high=0.062, harmEvidence=0.3, safeEvidence=0.4, needed=420),
     metric("forbidden-action", "safety", "pass", candidate={"n": 0, "x": 0}),
     metric("latency-p95", "efficiency", "collecting", candidate={"n": 212, "x": 9},
-           stable={"n": 3950, "x": 160}, low=-0.02, high=0.022, harmEvidence=0.0, safeEvidence=1.4, needed=60),
+           stable={"n": 3950, "x": 160}, low=-0.02, high=0.022, safeEvidence=1.4, needed=60),
     metric("escalations", "quality", "blind", stable={"n": 3950, "x": 401}),
 ]  # fmt: skip
 

@@ -9,6 +9,7 @@ import pytest
 from agentrelease.cli import halting
 from agentrelease.cli.app import hoisted
 from agentrelease.cli.orders import Impossible, carried_out, plan_rollback, read
+from agentrelease.edges.flags.document import PERSON, halts, kept_halt
 
 
 def test_with_a_candidate_a_rollback_withdraws_it_and_keeps_stable(recorded):
@@ -66,10 +67,11 @@ DOCUMENT = {
 def test_halting_changes_the_halt_flag_and_nothing_else():
     changed = halting._changed(json.dumps(DOCUMENT), "support", halted=True, where="")
     assert changed is not None
-    assert halting.is_halted(changed, "support")
+    assert halts(changed, "support")
+    assert kept_halt(changed, "support") == PERSON
     assert changed["flags"]["support.autonomy-level"] == DOCUMENT["flags"]["support.autonomy-level"]
-    assert changed["metadata"] == DOCUMENT["metadata"]
-    assert halting._changed(json.dumps(changed), "support", halted=False, where="") == DOCUMENT
+    back = halting._changed(json.dumps(changed), "support", halted=False, where="")
+    assert back == {**DOCUMENT, "metadata": {"version": "44"}}
 
 
 def test_a_flag_that_says_so_already_is_not_written_again():
@@ -94,7 +96,7 @@ def test_halting_works_on_a_broken_document_and_starting_again_does_not(text):
     changed = halting._changed(text, "support", halted=True, where="")
     assert changed is not None
     assert list(changed["flags"]) == ["support.halt"]
-    assert halting.is_halted(changed, "support")
+    assert halts(changed, "support")
     with pytest.raises(Impossible, match="nothing to clear"):
         halting._changed(text, "support", halted=False, where="ConfigMap shop/support-flags")
 

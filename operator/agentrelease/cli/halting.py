@@ -11,6 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from agentrelease.cli.orders import Impossible
+from agentrelease.edges.flags.document import PERSON, halts, text, version_of
 from agentrelease.edges.kinds import CONFIG_MAP
 from agentrelease.engine.ports import Conflict, Ref
 
@@ -42,11 +43,11 @@ async def set_halt(cluster: Cluster, release: Object, *, halted: bool) -> bool:
     key = f"{agent}.flagd.json"
     for _ in range(_ATTEMPTS):
         stored = await cluster.get(ref)
-        text = (stored or {}).get("data", {}).get(key, "")
-        document = _changed(text, agent, halted=halted, where=f"{ref}, key {key}")
+        found = str(((stored or {}).get("data") or {}).get(key, ""))
+        document = _changed(found, agent, halted=halted, where=f"{ref}, key {key}")
         if document is None:
             return False
-        data = {key: json.dumps(document, indent=1, sort_keys=True) + "\n"}
+        data = {key: text(document)}
         try:
             await _write(cluster, ref, stored, data)
         except Conflict:
@@ -55,33 +56,30 @@ async def set_halt(cluster: Cluster, release: Object, *, halted: bool) -> bool:
     raise Impossible(f"{ref}: {_ATTEMPTS} writes in a row met another writer; try again")
 
 
-def is_halted(document: Any, agent: str) -> bool:
-    """Whether a flag document halts an agent; what can't be read does not."""
-    try:
-        flag = document["flags"][f"{agent}.halt"]
-        return flag["variants"][flag["defaultVariant"]] is True
-    except (KeyError, TypeError):
-        return False
-
-
-def _changed(text: str, agent: str, *, halted: bool, where: str) -> dict[str, Any] | None:
+def _changed(stored: str, agent: str, *, halted: bool, where: str) -> dict[str, Any] | None:
     """Return the document to write, ``None`` when it says so already."""
     try:
-        document = json.loads(text)
+        document = json.loads(stored)
         flags = dict(document["flags"])
     except (ValueError, KeyError, TypeError) as error:
         if not halted:
             raise Impossible(f"{where}: no readable flag document ({error}); nothing to clear") from None
         document, flags = {}, {}
-    name = f"{agent}.halt"
-    if name in flags and is_halted({"flags": flags}, agent) == halted and "targeting" not in flags[name]:
+    flag = _flag(halted=halted)
+    if flags.get(f"{agent}.halt") == flag and halts(document, agent) == halted:
         return None
-    flags[name] = {
+    metadata = {**(document.get("metadata") or {}), "version": str(version_of(document) + 1)}
+    return {**document, "metadata": metadata, "flags": {**flags, f"{agent}.halt": flag}}
+
+
+def _flag(*, halted: bool) -> dict[str, Any]:
+    """Return the flag as a constant: no rule can outvote a person, and the operator knows it isn't its own."""
+    flag = {
         "state": "ENABLED",
         "defaultVariant": "on" if halted else "off",
         "variants": {"on": True, "off": False},
     }
-    return {**document, "flags": flags}
+    return {**flag, "metadata": {"by": PERSON}} if halted else flag
 
 
 async def _write(cluster: Cluster, ref: Ref, stored: Object | None, data: dict[str, str]) -> None:

@@ -1,0 +1,113 @@
+"""What was measured: counts by metric and stratum in fixed blocks of time, and what to compare them with.
+
+Every outcome is oriented so that lower is better: a completion guardrail counts the tasks that were
+*not* completed. ``None`` means unknown, and unknown is never zero. Blocks lie on a fixed clock grid
+and are never closed because something happened in them: the guarantees of the tests need that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+ALL = ""
+"""The stratum key of evidence that is not stratified."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """One arm, one stratum, one block: ``n`` exposures of which ``x`` ended badly."""
+
+    n: float
+    x: float
+
+    @property
+    def rate(self) -> float | None:
+        """The bad rate; ``None`` without exposures."""
+        return self.x / self.n if self.n > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Both arms of one metric in one stratum.
+
+    ``both`` is for paired evidence only (the same request answered by both arms): the pairs that
+    ended badly in *both*. Without it pairs are compared as if they were independent, which is
+    valid as long as a hard request is hard for both arms.
+    """
+
+    candidate: Count | None = None
+    stable: Count | None = None
+    both: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """All evidence of one release in ``(start, end]``, in seconds on Prometheus' clock.
+
+    ``cells`` is metric name → stratum key → cell. ``events`` counts the candidate's occurrences of
+    each event guardrail; a metric that is missing there is unknown, so a reader that looked and found
+    nothing writes 0. ``arms`` is stratum → (candidate, stable) exposures in the randomised unit.
+    ``problems`` says why nothing may be raised on this block; a breach inside still counts.
+    """
+
+    start: float
+    end: float
+    cells: Mapping[str, Mapping[str, Cell]] = field(default_factory=dict)
+    events: Mapping[str, float] = field(default_factory=dict)
+    arms: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Concurrent:
+    """Compare with stable at the same time.
+
+    ``share`` is the candidate's intended share of ``arms`` (0 to 1), constant during the block;
+    ``None`` switches the sample-ratio check off.
+    """
+
+    share: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """Compare answers to the same requests (shadow): only pairs that disagree are evidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """Compare with a record of the previous stable, metric → stratum → count: nothing runs beside us."""
+
+    record: Mapping[str, Mapping[str, Count]]
+
+
+@dataclass(frozen=True, slots=True)
+class Absolute:
+    """There has never been a stable revision: only ceilings and floors can be judged."""
+
+
+Comparison = Concurrent | Paired | Frozen | Absolute
+
+
+def stratum_key(labels: Mapping[str, str]) -> str:
+    """Return the canonical key of a stratum, for example ``risk_tier=high,workflow_class=billing``."""
+    return ",".join(f"{_plain(name)}={_plain(value)}" for name, value in sorted(labels.items()))
+
+
+def matches(selector: str, stratum: str) -> bool:
+    """Whether a stratum has every label of the selector; both are keys of :func:`stratum_key`."""
+    return selector == ALL or set(selector.split(",")) <= set(stratum.split(","))
+
+
+def total(counts: Iterable[Count | None]) -> Count | None:
+    """Return the sum of the known counts; ``None`` when none is known."""
+    known = [count for count in counts if count is not None]
+    return Count(sum(c.n for c in known), sum(c.x for c in known)) if known else None
+
+
+def _plain(text: str) -> str:
+    return text.replace("%", "%25").replace(",", "%2C").replace("=", "%3D")

@@ -1,0 +1,226 @@
+"""The ledger: everything that past evidence left behind, small enough to live in status.
+
+``absorb`` is the only way forward and takes each block once: blocks are keyed by their end, so a
+restart, a duplicate, a late arrival or a change of leader leads to the same bits. Harm wealth goes on for
+the whole release, so the risk of a false rollback is spent once, whatever phases there are.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from agentrelease.core import wealth
+from agentrelease.core.evidence import Concurrent, Count
+from agentrelease.core.rounding import exact
+from agentrelease.core.spread import Spread
+from agentrelease.core.wealth import MetricState, Onset, Step, StratumState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from agentrelease.api.vocabulary import Autonomy
+    from agentrelease.core.evidence import Block, Comparison
+    from agentrelease.core.guardrails import Plan
+
+EPOCH_BLOCKS = 15
+"""Blocks after which another share of the harm wealth starts betting: harm may begin at any time."""
+
+LATER = 0.4
+"""Wealth that does not bet on harm from the very first block."""
+
+_VERSION = 1
+_TOLD = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """Units that reached each arm in this phase while the intended share was ``share``."""
+
+    share: float = 0.0
+    candidate: float = 0
+    stable: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """State after ``blocks`` blocks up to ``through``; ``phase_at`` and ``phase_blocks`` are this phase's.
+
+    ``events`` counts forbidden occurrences over the whole release and ``events_at`` says until when each
+    event metric was known. ``problems`` and ``mode``, the kind of comparison, are those of the last block.
+    """
+
+    through: float
+    phase_at: float
+    blocks: int = 0
+    phase_blocks: int = 0
+    metrics: Mapping[str, MetricState] = field(default_factory=dict)
+    events: Mapping[str, float] = field(default_factory=dict)
+    events_at: Mapping[str, float] = field(default_factory=dict)
+    mismatch: Mismatch = Mismatch()
+    problems: tuple[str, ...] = ()
+    mode: str = ""
+
+    @classmethod
+    def new(cls, plan: Plan, at: float) -> Ledger:
+        """Return an empty ledger at ``at`` (unix seconds)."""
+        return cls(
+            through=at,
+            phase_at=at,
+            metrics={g.name: wealth.new_metric(Onset(1.0), at) for g in plan.tested},
+            events={g.name: 0 for g in plan.events},
+            events_at={g.name: at for g in plan.events},
+        )
+
+    @property
+    def waiting(self) -> float:
+        """The share of harm wealth that still bets on a later onset."""
+        return _waiting(_epochs(self.blocks))
+
+    def covering(self, plan: Plan) -> Ledger:
+        """Return the ledger with exactly the plan's guardrails; new ones start with no evidence."""
+        fresh, at = Onset(self.waiting), self.phase_at
+        return replace(
+            self,
+            metrics={g.name: self.metrics.get(g.name) or wealth.new_metric(fresh, at) for g in plan.tested},
+            events={g.name: self.events.get(g.name, 0) for g in plan.events},
+            events_at={g.name: self.events_at.get(g.name, at) for g in plan.events},
+        )
+
+    def enter_phase(self, at: float) -> Ledger:
+        """Return the ledger for a new phase: safety, samples and blindness start anew, harm goes on."""
+        return replace(
+            self,
+            phase_at=at,
+            phase_blocks=0,
+            metrics={name: state.enter_phase(at) for name, state in self.metrics.items()},
+            events_at={name: max(at, known) for name, known in self.events_at.items()},
+            mismatch=Mismatch(),
+        )
+
+    def absorb(self, plan: Plan, block: Block, autonomy: Autonomy, comparison: Comparison) -> Ledger:
+        """Return the ledger after one block; the same ledger for a block that is not newer."""
+        if block.end <= self.through:
+            return self
+        before, after = _waiting(_epochs(self.blocks)), _waiting(_epochs(self.blocks + 1))
+        onset = Onset(waiting=after, fresh=before - after)
+        step = Step(block.end, not block.problems, comparison, plan.required, onset)
+        metrics: dict[str, MetricState] = {}
+        for guardrail in plan.tested:
+            name, phi = guardrail.name, plan.phi.get(guardrail.name, 1.0)
+            state = self.metrics.get(name) or wealth.new_metric(Onset(before), self.phase_at)
+            metrics[name] = wealth.absorb(guardrail, state, block.cells.get(name, {}), step, phi)
+        events, events_at = self._after_events(plan, block, autonomy)
+        return Ledger(
+            through=block.end,
+            phase_at=self.phase_at,
+            blocks=self.blocks + 1,
+            phase_blocks=self.phase_blocks + (not block.problems),
+            metrics=metrics,
+            events=events,
+            events_at=events_at,
+            mismatch=self._after_arms(block, comparison),
+            problems=tuple(problem[:120] for problem in block.problems[:_TOLD]),
+            mode=type(comparison).__name__.lower(),
+        )
+
+    def to_json(self) -> str:
+        """Return compact JSON that :meth:`from_json` turns into an equal ledger."""
+        strata = sorted({key for state in self.metrics.values() for key in state.strata})
+        places = {key: place for place, key in enumerate(strata)}
+        document = {
+            "v": _VERSION,
+            "t": [self.through, self.phase_at, self.blocks, self.phase_blocks],
+            "s": strata,
+            "m": {name: _dump(state, places) for name, state in self.metrics.items()},
+            "e": {name: [count, self.events_at[name]] for name, count in self.events.items()},
+            "r": [self.mismatch.share, self.mismatch.candidate, self.mismatch.stable],
+            "p": [self.mode, *self.problems],
+        }
+        return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Ledger:
+        """Read what :meth:`to_json` wrote; raises ``ValueError`` for anything else."""
+        try:
+            document = json.loads(text)
+            if document["v"] != _VERSION:
+                raise ValueError(f"a ledger of version {document['v']}; this program reads {_VERSION}")
+            through, phase_at, blocks, phase_blocks = document["t"]
+            return cls(
+                through=through,
+                phase_at=phase_at,
+                blocks=blocks,
+                phase_blocks=phase_blocks,
+                metrics={name: _load(state, document["s"]) for name, state in document["m"].items()},
+                events={name: entry[0] for name, entry in document["e"].items()},
+                events_at={name: entry[1] for name, entry in document["e"].items()},
+                mismatch=Mismatch(*document["r"]),
+                problems=tuple(document["p"][1:]),
+                mode=document["p"][0],
+            )
+        except (KeyError, TypeError, IndexError) as error:
+            raise ValueError(f"not a ledger: {error}") from error
+
+    def _after_events(
+        self, plan: Plan, block: Block, autonomy: Autonomy
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        events, known_at = {}, {}
+        for guardrail in plan.events:
+            name = guardrail.name
+            count = block.events.get(name)
+            forbidden = count if count is not None and guardrail.forbids(autonomy) else 0
+            events[name] = exact(self.events.get(name, 0) + forbidden)
+            known = count is not None and not block.problems
+            known_at[name] = block.end if known else self.events_at.get(name, self.phase_at)
+        return events, known_at
+
+    def _after_arms(self, block: Block, comparison: Comparison) -> Mismatch:
+        if not isinstance(comparison, Concurrent) or comparison.share is None:
+            return Mismatch()
+        kept = self.mismatch if self.mismatch.share == comparison.share else Mismatch(comparison.share)
+        candidate = sum(arms[0] for arms in block.arms.values())
+        stable = sum(arms[1] for arms in block.arms.values())
+        return Mismatch(kept.share, exact(kept.candidate + candidate), exact(kept.stable + stable))
+
+
+def _epochs(blocks: int) -> int:
+    return -(-blocks // EPOCH_BLOCKS)
+
+
+def _waiting(epochs: int) -> float:
+    return LATER / epochs if epochs else 1.0
+
+
+def _dump(state: MetricState, places: Mapping[str, int]) -> list[Any]:
+    strata = {
+        str(places[key]): [
+            list(s.harm), s.stake, [s.past.n, s.past.x],
+            [s.candidate.n, s.candidate.x], [s.stable.n, s.stable.x],
+            [s.spread.shift, s.spread.weight, s.spread.variation],
+        ]
+        for key, s in state.strata.items()
+    }  # fmt: skip
+    return [
+        list(state.pooled),
+        list(state.bound),
+        list(state.safe),
+        dict(state.required),
+        state.known_at,
+        strata,
+    ]
+
+
+def _load(entry: list[Any], names: list[str]) -> MetricState:
+    pooled, bound, safe, required, known_at, strata = entry
+    return MetricState(
+        tuple(pooled), tuple(bound), tuple(safe), required, known_at,
+        {
+            names[int(place)]: StratumState(
+                tuple(harm), stake, Count(*past), Count(*candidate), Count(*stable), Spread(*spread)
+            )
+            for place, (harm, stake, past, candidate, stable, spread) in strata.items()
+        },
+    )  # fmt: skip

@@ -1,0 +1,249 @@
+"""What one metric's evidence is worth: the wealth of its bets, and how a block changes it.
+
+Wealth is kept as integers of 1/10000 nat and sums are rounded, so that state is the same bits whether
+or not it went through JSON. Harm wealth goes on for the whole release; safe wealth and sample counts
+belong to a phase.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from math import log
+from typing import TYPE_CHECKING
+
+from agentrelease.core import statistics
+from agentrelease.core.contrast import against_bound, against_reference
+from agentrelease.core.evidence import Absolute, Count, matches, total
+from agentrelease.core.rounding import exact, short
+from agentrelease.core.spread import Spread
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from agentrelease.core.contrast import Contrast
+    from agentrelease.core.evidence import Cell, Comparison
+    from agentrelease.core.guardrails import Guardrail
+
+UNIT = 10_000
+"""Steps of the kept logarithms in one nat."""
+
+HALF_LIFE = 60
+"""Blocks after which a past block counts half in the plug-in rate; affects power, never validity."""
+
+PSEUDO_TASKS = 50.0
+"""Weight of the expected rate in the plug-in rate before anything was seen."""
+
+_DECAY = 0.5 ** (1.0 / HALF_LIFE)
+_HARM = (0,) * len(statistics.HARM_STEPS)
+_SAFE = (0,) * len(statistics.SAFE_STEPS)
+_NONE = Count(0, 0)
+_LEVEL = Spread()
+
+
+@dataclass(frozen=True, slots=True)
+class StratumState:
+    """One metric in one stratum.
+
+    ``harm`` is the wealth of harm confined here, one per alternative, from an initial ``stake``; ``past``
+    the decaying count of stable; ``candidate``, ``stable`` and ``spread`` belong to this phase.
+    """
+
+    harm: tuple[int, ...] = _HARM
+    stake: int = 0
+    past: Count = _NONE
+    candidate: Count = _NONE
+    stable: Count = _NONE
+    spread: Spread = _LEVEL
+
+
+@dataclass(frozen=True, slots=True)
+class MetricState:
+    """One metric: wealth of common harm, of the bound, of safety, and of each required group's safety."""
+
+    pooled: tuple[int, ...] = _HARM
+    bound: tuple[int, ...] = _HARM
+    safe: tuple[int, ...] = _SAFE
+    required: Mapping[str, int] = field(default_factory=dict)
+    known_at: float = 0.0
+    strata: Mapping[str, StratumState] = field(default_factory=dict)
+
+    def enter_phase(self, at: float) -> MetricState:
+        """Forget what belongs to a phase: safety, sample counts, and the time without evidence."""
+        strata = {
+            key: replace(s, candidate=_NONE, stable=_NONE, spread=_LEVEL) for key, s in self.strata.items()
+        }
+        return replace(self, safe=_SAFE, required={}, known_at=max(at, self.known_at), strata=strata)
+
+
+@dataclass(frozen=True, slots=True)
+class Onset:
+    """When harm may begin: ``waiting`` wealth bets on later, ``fresh`` wealth starts betting now."""
+
+    waiting: float
+    fresh: float = 0.0
+
+    def initial(self, stake: int = 0) -> tuple[int, ...]:
+        """Wealth of bets that have had nothing to bet on, before the fresh part."""
+        betting = 1.0 - self.waiting - self.fresh
+        return (stake + round(UNIT * log(betting)) if betting > 0.0 else _RUINED,) * len(_HARM)
+
+    def start(self, harm: tuple[int, ...], stake: int = 0) -> tuple[int, ...]:
+        """Return the wealth with the fresh part."""
+        if self.fresh <= 0.0:
+            return harm
+        fresh = log(self.fresh) + stake / UNIT
+        return tuple(round(UNIT * statistics.add(h / UNIT, fresh)) for h in harm)
+
+    def log_evidence(self, harm: tuple[int, ...], stake: int = 0) -> float:
+        """The log e-value of a group: the mean over its alternatives, and what still waits."""
+        betting = statistics.mean([h / UNIT for h in harm])
+        return statistics.add(betting, log(self.waiting) + stake / UNIT)
+
+
+_RUINED = -1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What all metrics of a block have in common. ``usable`` evidence may raise exposure."""
+
+    end: float
+    usable: bool
+    comparison: Comparison
+    required: tuple[str, ...]
+    onset: Onset
+
+
+def new_metric(onset: Onset, at: float) -> MetricState:
+    """Return the state of a metric that has seen nothing."""
+    return MetricState(pooled=onset.initial(), bound=onset.initial(), known_at=at)
+
+
+def absorb(
+    guardrail: Guardrail, state: MetricState, cells: Mapping[str, Cell], step: Step, phi: float
+) -> MetricState:
+    """Return the state after one block. Cells with an unknown arm change nothing.
+
+    Evidence divides by ``phi``, the dispersion. A block that may not raise exposure can still lower
+    the safe side, so leaving blocks out never helps the candidate.
+    """
+    strata = _opened(state.strata, cells, step.onset)
+    found: dict[str, Contrast] = {}
+    for key, cell in cells.items():
+        contrast = against_reference(guardrail, key, cell, step.comparison, plug_in(guardrail, strata[key]))
+        if contrast is not None:
+            found[key] = contrast
+    harm = {key: [value / phi for value in contrast.harm()] for key, contrast in found.items()}
+    bound = _bound(guardrail, cells.values())
+    return MetricState(
+        pooled=_bet(step.onset.start(state.pooled), _sums(harm.values(), _HARM)),
+        bound=_bet(step.onset.start(state.bound), [v / phi for v in bound.harm()] if bound else _HARM),
+        safe=_bet(state.safe, _believed(_safe(found, bound, step), phi, step.usable)),
+        required={g: _required(guardrail, state, cells, found, step, phi, g) for g in step.required},
+        known_at=step.end if step.usable and _known(cells, found, step) else state.known_at,
+        strata={
+            key: _moved(guardrail, s, cells.get(key), harm.get(key, _HARM), step) for key, s in strata.items()
+        },
+    )
+
+
+def plug_in(guardrail: Guardrail, state: StratumState) -> float:
+    """The stable rate to expect, from earlier blocks only."""
+    n = state.past.n + PSEUDO_TASKS
+    return min(0.999, max(1e-6, (state.past.x + PSEUDO_TASKS * guardrail.expected) / n))
+
+
+def _opened(
+    strata: Mapping[str, StratumState], cells: Mapping[str, Cell], onset: Onset
+) -> dict[str, StratumState]:
+    """Add strata that were not seen before.
+
+    A newcomer's stake is at most the mean evidence of the others, so that averaging over more strata
+    never makes evidence by itself.
+    """
+    opened = dict(strata)
+    before = Onset(onset.waiting + onset.fresh)
+    for key in cells:
+        if key not in opened:
+            others = [before.log_evidence(s.harm, s.stake) for s in opened.values()]
+            stake = min(0, round(UNIT * statistics.mean(others))) if others else 0
+            opened[key] = StratumState(harm=onset.initial(stake), stake=stake)
+    return opened
+
+
+def _bound(guardrail: Guardrail, cells: Iterable[Cell]) -> Contrast | None:
+    """Set the total over strata against the absolute bound."""
+    count = total(cell.candidate for cell in cells)
+    return None if guardrail.bound is None or count is None else against_bound(guardrail.bound, count)
+
+
+def _known(cells: Mapping[str, Cell], found: Mapping[str, Contrast], step: Step) -> bool:
+    if isinstance(step.comparison, Absolute):
+        return any(cell.candidate is not None for cell in cells.values())
+    return bool(found)
+
+
+def _judged_alone(bound: Contrast | None, step: Step) -> bool:
+    return bound is not None and isinstance(step.comparison, Absolute)
+
+
+def _safe(found: Mapping[str, Contrast], bound: Contrast | None, step: Step) -> list[float]:
+    if bound is not None and _judged_alone(bound, step):
+        return bound.safe()
+    return _sums((contrast.safe() for contrast in found.values()), _SAFE)
+
+
+def _required(
+    guardrail: Guardrail,
+    state: MetricState,
+    cells: Mapping[str, Cell],
+    found: Mapping[str, Contrast],
+    step: Step,
+    phi: float,
+    group: str,
+) -> int:
+    gained = sum(contrast.safe_alone() for key, contrast in found.items() if matches(group, key))
+    bound = _bound(guardrail, (cell for key, cell in cells.items() if matches(group, key)))
+    if bound is not None and _judged_alone(bound, step):
+        gained = bound.safe_alone()
+    return _bet((state.required.get(group, 0),), _believed([gained], phi, step.usable))[0]
+
+
+def _moved(
+    guardrail: Guardrail, state: StratumState, cell: Cell | None, harm: Sequence[float], step: Step
+) -> StratumState:
+    started = step.onset.start(state.harm, state.stake)
+    if cell is None or cell.candidate is None:
+        return replace(state, harm=started)
+    rate = plug_in(guardrail, state)
+    return StratumState(
+        harm=_bet(started, harm),
+        stake=state.stake,
+        past=state.past if cell.stable is None else _faded(state.past, cell.stable),
+        candidate=_sum(state.candidate, cell.candidate),
+        stable=state.stable if cell.stable is None else _sum(state.stable, cell.stable),
+        spread=state.spread.after(cell.candidate, cell.stable, rate, step.comparison),
+    )
+
+
+def _bet(wealth: tuple[int, ...], gains: Sequence[float]) -> tuple[int, ...]:
+    return tuple(w + round(UNIT * gain) for w, gain in zip(wealth, gains, strict=True))
+
+
+def _believed(gains: Sequence[float], phi: float, usable: bool) -> list[float]:
+    return [gain / phi if usable else min(0.0, gain / phi) for gain in gains]
+
+
+def _sums(rows: Iterable[Sequence[float]], zero: Sequence[float]) -> list[float]:
+    sums = [float(value) for value in zero]
+    for row in rows:
+        sums = [s + value for s, value in zip(sums, row, strict=True)]
+    return sums
+
+
+def _sum(left: Count, right: Count) -> Count:
+    return Count(exact(left.n + right.n), exact(left.x + right.x))
+
+
+def _faded(past: Count, stable: Count) -> Count:
+    return Count(short(past.n * _DECAY + stable.n), short(past.x * _DECAY + stable.x))

@@ -110,6 +110,12 @@ class ApiServer:
         answer = await self._transport.read(Request("GET", path, path))
         return None if answer.status == 404 else answer.body
 
+    async def serves(self, kind: Kind) -> bool:
+        """Tell whether the API server knows a kind now; an absent CRD is an answer, not an error."""
+        root = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
+        found = await self.raw(root) or {}
+        return any(resource.get("name") == kind.plural for resource in found.get("resources") or ())
+
 
 def path_of(ref: Ref, subresource: str = "") -> str:
     """Return an object's path, or its collection's where the name is empty; every segment is quoted."""

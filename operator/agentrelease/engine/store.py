@@ -77,7 +77,8 @@ class Store:
     def __init__(self, *, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._known: dict[Ref, Known] = {}
-        self._fed_at: dict[Kind, float] = {}
+        self._heard: dict[Ref, float] = {}
+        self._spoke: dict[Kind, float] = {}
         self._highest_epoch = 0
 
     def get(self, ref: Ref) -> Known | None:
@@ -96,37 +97,50 @@ class Store:
 
     def age(self, kind: Kind) -> float | None:
         """Seconds since the feed or a list last spoke of this kind; ``None`` if neither ever did."""
-        at = self._fed_at.get(kind)
+        at = self._spoke.get(kind)
         return None if at is None else self._clock() - at
 
     def observe(self, ref: Ref, obj: Object, *, gone: bool = False) -> News:
         """Take in one event and say what it means; events may be doubled or late."""
-        self._fed_at[ref.kind] = self._clock()
+        self._heard[ref] = self._spoke[ref.kind] = self._clock()
         return self._learn(ref, obj, gone=gone)
 
-    def relisted(self, kind: Kind, namespace: str | None, objects: Iterable[Object]) -> Relist:
+    def relisted(
+        self, kind: Kind, namespace: str | None, objects: Iterable[Object], *, asked: float
+    ) -> Relist:
         """Take in a complete list of a kind in a namespace (``None``: in all) and purge the ghosts.
 
-        An object that was created after the list was made is no ghost; callers list again later,
-        and the feed brings it back at once.
+        ``asked`` is when the list was asked for, by the store's clock: what the feed has said of an
+        object since then is newer than the list, which is then ignored for that object.
         """
-        self._fed_at[kind] = self._clock()
+        self._spoke[kind] = self._clock()
+        newer = {ref for ref, at in self._heard.items() if ref.kind == kind and at >= asked}
         news, listed = [], set()
         for obj in objects:
-            metadata = obj["metadata"]
-            ref = Ref(kind, metadata.get("namespace", ""), metadata["name"])
+            ref = Ref(kind, obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
             listed.add(ref)
-            meaning = self._learn(ref, obj, gone=False)
+            meaning = News.NONE if ref in newer else self._learn(ref, obj, gone=False)
             if meaning is not News.NONE:
                 news.append((ref, meaning))
         ghosts = tuple(
             ref
             for ref in self._known
-            if ref.kind == kind and namespace in (None, ref.namespace) and ref not in listed
+            if ref.kind == kind and namespace in (None, ref.namespace) and ref not in listed | newer
         )
         for ref in ghosts:
             del self._known[ref]
+        self._forget_heard(kind, newer)
+        # a candidate on its way has exposure to look after; everything else can wait
+        news.sort(key=lambda item: not self._known[item[0]].active)
         return Relist(tuple(news), ghosts)
+
+    def _forget_heard(self, kind: Kind, newer: set[Ref]) -> None:
+        """Drop the times of objects that are gone, once no list on its way can bring them back."""
+        stale = [
+            ref for ref in self._heard if ref.kind == kind and ref not in newer and ref not in self._known
+        ]
+        for ref in stale:
+            del self._heard[ref]
 
     def _learn(self, ref: Ref, obj: Object, *, gone: bool) -> News:
         known, now = self._known.get(ref), Known.of(obj)

@@ -92,16 +92,7 @@ class ModelPin(Model):
 class ModelLayer(ModelPin):
     """The model, its parameters, and what to fall back to."""
 
-    parameters: dict[str, Parameter] = Field(
-        default_factory=dict,
-        max_length=32,
-        json_schema_extra=rules(
-            rule(
-                "self.all(key, key.matches('^[A-Za-z_][A-Za-z0-9_.-]{0,62}$'))",
-                "a parameter's name starts with a letter and has at most 63 letters, digits, dots, dashes",
-            )
-        ),
-    )
+    parameters: dict[str, Parameter] = Field(default_factory=dict, max_length=32)
     """Sampling and other parameters: numbers, booleans or strings by name. Example: `{temperature: 0.2}`."""
     fallback: ModelPin | None = None
     """The model that the `fallbackModel` intervention switches to."""

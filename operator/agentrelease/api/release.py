@@ -164,7 +164,11 @@ class Rollback(Model):
 
 
 _LAST = "self[size(self) - 1]"
-_LEVELS = "['observe', 'suggestion-only', 'limited-action', 'full-action']"
+# Spelled out because the API server reckons indexOf at a hundred times the budget.
+_LEVEL = (
+    "p.autonomy == 'observe' ? 0 : p.autonomy == 'suggestion-only' ? 1 "
+    ": p.autonomy == 'limited-action' ? 2 : 3"
+)
 _PHASES_RISE = rules(
     rule(
         "self.map(p, has(p.weight) ? 2 : has(p.cohort) ? 1 : 0).isSorted()",
@@ -179,7 +183,7 @@ _PHASES_RISE = rules(
         "weight must not shrink from one phase to the next",
     ),
     rule(
-        f"self.map(p, {_LEVELS}.indexOf(p.autonomy)).isSorted()",
+        f"self.map(p, {_LEVEL}).isSorted()",
         "autonomy must not shrink from one phase to the next",
     ),
     rule(

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from agentrelease.api.base import Digest, Model, Name
 from agentrelease.api.bundle import Bundle
+from agentrelease.api.schema import rule, rules
 
 MAX_CHANGES = 256
 MAX_DECISIONS = 20
@@ -52,6 +53,12 @@ class LayerChange(Model):
 class RevisionSpec(Model):
     """What the revision is. Immutable."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule("self == oldSelf", "a revision never changes; another bundle is another revision")
+        )
+    )
+
     release: Name = Field(description="Name of the AgentRelease in this namespace that asked for the bundle.")
     bundle: Bundle
     digest: Digest = Field(
@@ -70,3 +77,35 @@ class RevisionSpec(Model):
     changes: list[LayerChange] = Field(
         default_factory=list, max_length=MAX_CHANGES, description="What differs from `parent`, item by item."
     )
+
+
+class DecisionRecord(Model):
+    """One decision about this revision, short; the full record is in the operator's log."""
+
+    at: str = Field(max_length=40)
+    """When. Example: `2026-11-30T12:00:00Z`."""
+    id: str = Field(default="", max_length=80)
+    """The decision's name in the log."""
+    phase: str = Field(default="", max_length=63)
+    """The phase it was taken in."""
+    verdict: str = Field(default="", max_length=64)
+    """What the evidence said."""
+    action: str = Field(default="", max_length=160)
+    """What was done."""
+    reason: str = Field(default="", max_length=512)
+    """Why: metric, value, bound, samples."""
+
+
+class RevisionStatus(Model):
+    """What became of the revision."""
+
+    outcome: str = Field(default="", max_length=32)
+    """`Promoted`, `RolledBack` or `Superseded`; empty while it is on its way."""
+    reason: str = Field(default="", max_length=1024)
+    """Why it ended so."""
+    started_at: str = Field(default="", max_length=40)
+    """When it first became a candidate."""
+    ended_at: str = Field(default="", max_length=40)
+    """When it was promoted or withdrawn."""
+    decisions: list[DecisionRecord] = Field(default_factory=list, max_length=MAX_DECISIONS)
+    """The last decisions, oldest first."""

@@ -1,24 +1,16 @@
 """HTTPRoute matches as Envoy route matches, and Gateway API's order among them.
 
-Regular expressions are RE2's and must match the whole value, as with the other Envoy-based gateways. One that
-Envoy would refuse must be found here, since Envoy refuses a whole configuration for it and so every other
-tenant's change too.
+Regular expressions are RE2's and must match the whole value, as with the other Envoy-based gateways. Only
+Envoy can tell whether one is valid; a route that Envoy refuses is set aside (`isolation.py`).
 """
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 __all__ = ["Unsupported", "match", "precedence"]
 
 Json = dict[str, Any]
-
-# Python accepts these, RE2 does not: look-around, back-references, conditionals, atomic groups, possessive
-# repeats.
-_NOT_RE2 = re.compile(r"\(\?(?:[=!>(]|<[=!]|P=)|\\[1-9]|(?<!\\)[*+?}]\+|\\Z")
-_LONGEST_REPEAT = 1000  # RE2's limit on {n,m}
-_REPEAT = re.compile(r"\{(\d+)(?:,(\d*))?\}")
 
 
 class Unsupported(ValueError):
@@ -61,7 +53,7 @@ def _path(declared: Json) -> Json:
     if kind == "Exact":
         return {"path": value}
     if kind == "RegularExpression":
-        return {"safe_regex": {"regex": _re2(value)}}
+        return {"safe_regex": {"regex": value}}
     if kind != "PathPrefix":
         raise Unsupported(f"path match type {kind} is not supported")
     trimmed = value.rstrip("/")
@@ -73,19 +65,8 @@ def _named(declared: Json, matcher: str) -> Json:
     if kind == "Exact":
         return {"name": name, matcher: {"exact": value}}
     if kind == "RegularExpression":
-        return {"name": name, matcher: {"safe_regex": {"regex": _re2(value)}}}
+        return {"name": name, matcher: {"safe_regex": {"regex": value}}}
     raise Unsupported(f"match type {kind} of {name} is not supported")
-
-
-def _re2(pattern: str) -> str:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise Unsupported(f"regular expression {pattern!r}: {error}") from error
-    counts = [int(n) for found in _REPEAT.findall(pattern) for n in found if n]
-    if _NOT_RE2.search(pattern) or max(counts, default=0) > _LONGEST_REPEAT:
-        raise Unsupported(f"regular expression {pattern!r} is not in RE2's syntax")
-    return pattern
 
 
 def _first_of_each(conditions: list[Json], *, fold: bool) -> list[Json]:

@@ -10,20 +10,17 @@ import asyncio
 import contextlib
 import datetime as dt
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
 from agentrelease.local.gateway.attachment import GROUP
+from agentrelease.local.gateway.dating import conditions_since, gateway_status, merged_parents
 from agentrelease.local.gateway.envoy import Envoy, Refused
-from agentrelease.local.gateway.status import (
-    CONTROLLER,
-    condition,
-    conditions_since,
-    gateway_status,
-    merged_parents,
-)
+from agentrelease.local.gateway.isolation import Isolation, key_of
+from agentrelease.local.gateway.status import CONTROLLER, class_conditions
 from agentrelease.local.gateway.translate import Snapshot, Translation, translate
 from agentrelease.local.kubeapi import UNREACHABLE, KubeApi, collection
 from agentrelease.local.reflector import Reflector
@@ -41,6 +38,14 @@ CLASS = "agentrelease-local"
 _API = f"{GROUP}/v1"
 _log = structlog.get_logger()
 _RETRY_SECONDS = 0.5
+_FIELDS = {
+    "classes": "gatewayclasses",
+    "gateways": "gateways",
+    "routes": "httproutes",
+    "services": "services",
+    "pods": "pods",
+    "namespaces": "namespaces",
+}
 _NAMESPACED = {"gateways": _API, "httproutes": _API, "services": "v1", "pods": "v1"}
 
 
@@ -65,6 +70,7 @@ class Gateway:
         self._stack = contextlib.AsyncExitStack()
         self._api: KubeApi
         self._envoy: Envoy
+        self._isolation = Isolation()
         self._in_force: tuple[dict[str, Json], Json] | None = None
 
     @property
@@ -116,11 +122,10 @@ class Gateway:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            snapshot = self._snapshot()
             try:
-                await self._realise(snapshot, translate(snapshot))
+                await self._realise()
             except Refused as refusal:
-                _log.error("Envoy refused the configuration", reason=str(refusal))
+                _log.error("Envoy refuses every configuration", reason=str(refusal))
             except UNREACHABLE as error:
                 _log.warning("gateway will try again", error=str(error).splitlines()[0])
                 await asyncio.sleep(_RETRY_SECONDS)
@@ -139,56 +144,68 @@ class Gateway:
             else:
                 return
 
-    def _snapshot(self) -> Snapshot:
-        held = {
-            plural: tuple(obj for mirror in mirrors for obj in mirror.objects.values())
-            for plural, mirrors in self._mirrors.items()
-        }
-        return Snapshot(
-            classes=held["gatewayclasses"],
-            gateways=held["gateways"],
-            routes=held["httproutes"],
-            services=held["services"],
-            pods=held["pods"],
-            namespaces=held["namespaces"],
-        )
+    def _snapshot(self, base: Snapshot | None = None) -> Snapshot:
+        """Take what is known now (or `base` again), with the refusals that concern it."""
+        if base is None:
+            held: dict[str, Any] = {
+                field: tuple(obj for mirror in self._mirrors[plural] for obj in mirror.objects.values())
+                for field, plural in _FIELDS.items()
+            }
+            base = Snapshot(**held)
+        return replace(base, refused=self._isolation.refusals(base.routes))
 
-    async def _realise(self, snapshot: Snapshot, translation: Translation) -> None:
+    async def _realise(self) -> None:
+        """Bring what is known now into force, then report it."""
+        snapshot = self._snapshot()
+        translation = translate(snapshot)
+        try:
+            await self._apply(snapshot, translation)
+        except Refused as refusal:
+            _log.warning("Envoy refused a configuration", reason=str(refusal))
+            snapshot, translation = await self._isolate(snapshot, str(refusal))
+        now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        for ours in (c for c in snapshot.classes if c["spec"]["controllerName"] == CONTROLLER):
+            new = class_conditions(ours["metadata"]["generation"])
+            old = ours.get("status", {}).get("conditions", [])
+            await self._report("gatewayclasses", ours, {"conditions": conditions_since(new, old, now)})
+        for gateway in snapshot.gateways:
+            report = translation.gateway_status.get(key_of(gateway))
+            if report is not None:
+                status = gateway_status(report, gateway.get("status", {}), now)
+                await self._report("gateways", gateway, status)
+        for route in snapshot.routes:
+            old = route.get("status", {}).get("parents", [])
+            parents = merged_parents(translation.route_parents[key_of(route)], old, now)
+            await self._report("httproutes", route, {"parents": parents})
+
+    async def _apply(self, snapshot: Snapshot, translation: Translation) -> None:
         wanted = (translation.clusters, translation.routes)
         if wanted != self._in_force:
             await self._envoy.apply(*wanted)
             self._in_force = wanted
-        now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        for gateway_class in snapshot.classes:
-            await self._report_class(gateway_class, now)
-        for gateway in snapshot.gateways:
-            new = translation.gateway_status.get(_key(gateway))
-            if new is not None:
-                await self._report("gateways", gateway, gateway_status(new, gateway.get("status", {}), now))
-        for route in snapshot.routes:
-            old = route.get("status", {}).get("parents", [])
-            parents = merged_parents(translation.route_parents[_key(route)], old, now)
-            await self._report("httproutes", route, {"parents": parents})
+        self._isolation.accepted(snapshot.routes)
 
-    async def _report_class(self, gateway_class: Json, now: str) -> None:
-        if gateway_class["spec"]["controllerName"] != CONTROLLER:
-            return
-        accepted = condition(
-            "Accepted",
-            holds=True,
-            reason="Accepted",
-            message="served by the local gateway",
-            generation=gateway_class["metadata"]["generation"],
-        )
-        old = gateway_class.get("status", {}).get("conditions", [])
-        await self._report(
-            "gatewayclasses", gateway_class, {"conditions": conditions_since([accepted], old, now)}
-        )
+    async def _isolate(self, snapshot: Snapshot, message: str) -> tuple[Snapshot, Translation]:
+        """Set every suspect aside, then try each alone; raises `Refused` if the fault is elsewhere."""
+        suspects = self._isolation.suspects(snapshot.routes)
+        for route in suspects:
+            self._isolation.refuse(route, message)
+        snapshot = self._snapshot(snapshot)
+        await self._apply(snapshot, translate(snapshot))
+        for route in suspects if len(suspects) > 1 else []:
+            self._isolation.pardon(route)
+            attempt = self._snapshot(snapshot)
+            try:
+                await self._apply(attempt, translate(attempt))
+            except Refused as refusal:
+                self._isolation.refuse(route, str(refusal))
+        snapshot = self._snapshot(snapshot)
+        return snapshot, translate(snapshot)
 
     async def _report(self, plural: str, obj: Json, status: Json) -> None:
         """Write a status if it differs; an object that changed meanwhile wakes the loop anyway."""
         held = obj.get("status", {})
-        if all(held.get(field) == value for field, value in status.items()):
+        if all(held.get(field, []) == value for field, value in status.items()):
             return
         meta = obj["metadata"]
         path = f"{collection(_API, plural, meta.get('namespace'))}/{meta['name']}/status"
@@ -216,7 +233,3 @@ class _Tasks:
 
     def start(self, work: Any) -> None:
         self._running.add(asyncio.create_task(work))
-
-
-def _key(obj: Json) -> tuple[str, str]:
-    return obj["metadata"]["namespace"], obj["metadata"]["name"]

@@ -1,22 +1,36 @@
-"""The conditions that a Gateway API controller reports, and how a new report replaces an old one.
-
-A condition's `lastTransitionTime` moves only when its `status` does; entries of other controllers are left
-alone.
-"""
+"""What a Gateway API controller says about routes, Gateways and its class; conditions still undated. Pure."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["CONTROLLER", "condition", "conditions_since", "gateway_status", "merged_parents"]
+from agentrelease.local.gateway.attachment import GROUP, Attachment, usable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agentrelease.local.gateway.backends import Unresolved
+    from agentrelease.local.gateway.isolation import Refusal
+
+__all__ = ["CONTROLLER", "Findings", "class_conditions", "condition", "gateway_report", "route_parent"]
 
 Json = dict[str, Any]
 
 CONTROLLER = "agentrelease.dev/local-gateway"
 
 
+@dataclass(slots=True)
+class Findings:
+    """What was wrong with a route's rules. `served` counts those that are in the configuration."""
+
+    served: int = 0
+    unresolved: list[Unresolved] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+
+
 def condition(kind: str, *, holds: bool, reason: str, message: str, generation: int) -> Json:
-    """Make a condition without its time, which `conditions_since` adds."""
+    """Make a condition without its time."""
     return {
         "type": kind,
         "status": "True" if holds else "False",
@@ -26,39 +40,84 @@ def condition(kind: str, *, holds: bool, reason: str, message: str, generation: 
     }
 
 
-def conditions_since(new: list[Json], old: list[Json], now: str) -> list[Json]:
-    """Date `new` conditions: the old time where the status is the same, else `now` (RFC 3339)."""
-    before = {item["type"]: item for item in old}
-
-    def since(item: Json) -> str:
-        known = before.get(item["type"])
-        same = known is not None and known["status"] == item["status"]
-        return str(known["lastTransitionTime"]) if known is not None and same else now
-
-    return [item | {"lastTransitionTime": since(item)} for item in new]
-
-
-def merged_parents(new: list[Json], old: list[Json], now: str) -> list[Json]:
-    """Give `status.parents` of a route: other controllers' entries as they are, ours replaced and dated."""
-    theirs = [entry for entry in old if entry["controllerName"] != CONTROLLER]
-    ours = [entry for entry in old if entry["controllerName"] == CONTROLLER]
-
-    def dated(entry: Json) -> Json:
-        known: list[Json] = next((o["conditions"] for o in ours if o["parentRef"] == entry["parentRef"]), [])
-        return entry | {"conditions": conditions_since(entry["conditions"], known, now)}
-
-    return theirs + [dated(entry) for entry in new]
-
-
-def gateway_status(new: Json, old: Json, now: str) -> Json:
-    """Date a Gateway's status, its listeners' conditions included."""
-    known = {listener["name"]: listener.get("conditions", []) for listener in old.get("listeners", [])}
-    listeners = [
-        listener
-        | {"conditions": conditions_since(listener["conditions"], known.get(listener["name"], []), now)}
-        for listener in new["listeners"]
+def route_parent(
+    generation: int, attachment: Attachment, findings: Findings, refusal: Refusal | None
+) -> Json:
+    """Report a route to one parent; `generation` is that of the version which serves."""
+    accepted, reason, message = bool(attachment.listeners), attachment.reason, attachment.message
+    if accepted and findings.dropped and not findings.served:
+        accepted, reason, message = False, "UnsupportedValue", "; ".join(findings.dropped)
+    conditions = [
+        condition("Accepted", holds=accepted, reason=reason, message=message, generation=generation),
+        _resolved(findings.unresolved, generation),
     ]
-    return new | {
-        "conditions": conditions_since(new["conditions"], old.get("conditions", []), now),
-        "listeners": listeners,
+    partly = "; ".join(findings.dropped)
+    if refusal is not None and refusal.last_good is not None:
+        generation, partly = refusal.generation, f"Fall Back: {refusal.message}"
+    if accepted and partly:
+        conditions.append(
+            condition(
+                "PartiallyInvalid",
+                holds=True,
+                reason="UnsupportedValue",
+                message=partly,
+                generation=generation,
+            )
+        )
+    return {"parentRef": attachment.parent_ref, "controllerName": CONTROLLER, "conditions": conditions}
+
+
+def gateway_report(gateway: Json, attached: Mapping[str, int]) -> Json:
+    """Report a Gateway that is served; `attached` counts routes by listener name."""
+    generation = gateway["metadata"]["generation"]
+
+    def says(kind: str, message: str) -> Json:
+        return condition(kind, holds=True, reason=kind, message=message, generation=generation)
+
+    return {
+        "addresses": [{"type": "IPAddress", "value": "127.0.0.1"}],
+        "conditions": [
+            says("Accepted", "the Gateway is served"),
+            says("Programmed", "Envoy has confirmed the configuration"),
+        ],
+        "listeners": [
+            _listener(listener, attached.get(listener["name"], 0), generation)
+            for listener in gateway["spec"]["listeners"]
+        ],
+    }
+
+
+def class_conditions(generation: int) -> list[Json]:
+    """Report our GatewayClass."""
+    message = "served by the local gateway"
+    return [condition("Accepted", holds=True, reason="Accepted", message=message, generation=generation)]
+
+
+def _resolved(unresolved: list[Unresolved], generation: int) -> Json:
+    reason = unresolved[0].reason if unresolved else "ResolvedRefs"
+    message = "; ".join(dict.fromkeys(item.message for item in unresolved)) or "every reference was found"
+    return condition(
+        "ResolvedRefs", holds=not unresolved, reason=reason, message=message, generation=generation
+    )
+
+
+def _listener(listener: Json, routes: int, generation: int) -> Json:
+    served = usable(listener)
+    reason = "UnsupportedProtocol" if listener["protocol"] != "HTTP" else "InvalidRouteKinds"
+    message = "served" if served else "only listeners with protocol HTTP and kind HTTPRoute are served"
+
+    def says(kind: str, good: str, bad: str) -> Json:
+        return condition(
+            kind, holds=served, reason=good if served else bad, message=message, generation=generation
+        )
+
+    return {
+        "name": listener["name"],
+        "supportedKinds": [{"group": GROUP, "kind": "HTTPRoute"}] if served else [],
+        "attachedRoutes": routes,
+        "conditions": [
+            says("Accepted", "Accepted", reason),
+            says("Programmed", "Programmed", "Invalid"),
+            says("ResolvedRefs", "ResolvedRefs", "InvalidRouteKinds"),
+        ],
     }

@@ -9,18 +9,24 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from agentrelease.local.gateway.attachment import GROUP, Attachment, attach, usable
-from agentrelease.local.gateway.backends import Backend, Backends, Unresolved
+from agentrelease.local.gateway.attachment import GROUP, Attachment, attach
+from agentrelease.local.gateway.backends import Backend, Backends
+from agentrelease.local.gateway.isolation import Refusal, key_of
 from agentrelease.local.gateway.matching import Unsupported, match, precedence
 from agentrelease.local.gateway.rules import SessionKey, action
-from agentrelease.local.gateway.status import CONTROLLER, condition
+from agentrelease.local.gateway.status import CONTROLLER, Findings, gateway_report, route_parent
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["ROUTES", "SESSION_COOKIE", "SESSION_HEADER", "Snapshot", "Translation", "translate"]
 
 Json = dict[str, Any]
 Key = tuple[str, str]
+Ranked = tuple[tuple[Any, ...], Json]
+"""An Envoy route and its place among all others."""
 
 ROUTES = "gateway"
 """The name of Envoy's one route configuration."""
@@ -30,7 +36,7 @@ SESSION_COOKIE = "agentrelease.dev/session-cookie"
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The objects at one moment, in any order.
+    """The objects at one moment, in any order, and which routes Envoy has refused.
 
     `namespaces` is needed only for listeners that select by label.
     """
@@ -41,6 +47,7 @@ class Snapshot:
     services: tuple[Json, ...] = ()
     pods: tuple[Json, ...] = ()
     namespaces: tuple[Json, ...] = ()
+    refused: Mapping[Key, Refusal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,64 +62,78 @@ class Translation:
 
 @dataclass(slots=True)
 class _Rules:
-    """What became of one route's rules."""
+    """One route's rules: what they become, what they use, what is wrong with them."""
 
-    entries: list[tuple[tuple[Any, ...], Json]] = field(default_factory=list)
+    entries: list[Ranked] = field(default_factory=list)
     backends: list[Backend] = field(default_factory=list)
-    unresolved: list[Unresolved] = field(default_factory=list)
-    dropped: list[str] = field(default_factory=list)
+    findings: Findings = field(default_factory=Findings)
 
 
 def translate(snapshot: Snapshot) -> Translation:
     """Translate everything at once; never raises for what a tenant wrote."""
     classes = {c["metadata"]["name"] for c in snapshot.classes if c["spec"]["controllerName"] == CONTROLLER}
-    gateways = {_key(g): g for g in snapshot.gateways if g["spec"]["gatewayClassName"] in classes}
+    gateways = {key_of(g): g for g in snapshot.gateways if g["spec"]["gatewayClassName"] in classes}
     namespaces = {n["metadata"]["name"]: n for n in snapshot.namespaces}
     backends = Backends(snapshot.services, snapshot.pods)
-    hosts: dict[str, list[tuple[tuple[Any, ...], Json]]] = defaultdict(list)
+    hosts: dict[str, list[Ranked]] = defaultdict(list)
     clusters: dict[str, Json] = {}
-    attached: dict[tuple[Key, str], int] = defaultdict(int)
+    attached: dict[Key, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     parents: dict[Key, list[Json]] = {}
-    for route in sorted(snapshot.routes, key=_age):
-        attachments = [
-            attach(route, ref, gateways[key], namespaces)
-            for ref in route["spec"].get("parentRefs", [])
-            if (key := _gateway_of(ref, route)) in gateways
+    for declared in sorted(snapshot.routes, key=_age):
+        refusal = snapshot.refused.get(key_of(declared))
+        route = declared if refusal is None else refusal.last_good or declared
+        attachments = _attachments(route, gateways, namespaces)
+        rules = _rules(route, backends, refusal)
+        parents[key_of(declared)] = [
+            route_parent(route["metadata"]["generation"], attachment, rules.findings, refusal)
+            for attachment in attachments
         ]
-        rules = _rules(route, backends)
-        parents[_key(route)] = [_parent(route, attachment, rules) for attachment in attachments]
-        for hostname in {name for attachment in attachments for name in attachment.hostnames}:
-            hosts[hostname].extend(rules.entries)
         if any(attachment.listeners for attachment in attachments):
             clusters |= {backend.cluster: _cluster(backend) for backend in rules.backends}
+        for hostname in {name for attachment in attachments for name in attachment.hostnames}:
+            hosts[hostname].extend(rules.entries)
         for attachment in attachments:
             for listener in attachment.listeners:
-                attached[attachment.gateway, listener] += 1
+                attached[attachment.gateway][listener] += 1
     return Translation(
         dict(sorted(clusters.items())),
         {"name": ROUTES, "ignore_port_in_host_matching": True, "virtual_hosts": _virtual_hosts(hosts)},
-        {key: _gateway(gateway, key, attached) for key, gateway in gateways.items()},
+        {key: gateway_report(gateway, attached[key]) for key, gateway in gateways.items()},
         parents,
     )
 
 
-def _rules(route: Json, backends: Backends) -> _Rules:
+def _attachments(
+    route: Json, gateways: Mapping[Key, Json], namespaces: Mapping[str, Json]
+) -> list[Attachment]:
+    namespace, found = route["metadata"]["namespace"], []
+    for ref in route["spec"].get("parentRefs", []):
+        ours = ref.get("group", GROUP) == GROUP and ref.get("kind", "Gateway") == "Gateway"
+        gateway = gateways.get((ref.get("namespace", namespace), ref["name"]))
+        if ours and gateway is not None:
+            found.append(attach(route, ref, gateway, namespaces))
+    return found
+
+
+def _rules(route: Json, backends: Backends, refusal: Refusal | None) -> _Rules:
     meta, result = route["metadata"], _Rules()
+    if refusal is not None and refusal.last_good is None:
+        result.findings.dropped.append(f"Envoy refused the route: {refusal.message}")
+        return result
     session = _session(route)
     for index, rule in enumerate(route["spec"].get("rules", [])):
         try:
             done = action(rule, meta["namespace"], backends, session)
             matches = rule.get("matches") or [{}]
-            entries = [
-                ((*precedence(m), *_age(route), index, n), {"match": match(m)}) for n, m in enumerate(matches)
-            ]
+            entries = [((*precedence(m), *_age(route), index, n), match(m)) for n, m in enumerate(matches)]
         except Unsupported as error:
-            result.dropped.append(f"Dropped Rule {index}: {error}")
+            result.findings.dropped.append(f"Dropped Rule {index}: {error}")
             continue
         name = f"{meta['namespace']}/{meta['name']}/{index}"
-        result.entries += [(order, {"name": name} | entry | done.route) for order, entry in entries]
+        result.entries += [(order, {"name": name, "match": m} | done.route) for order, m in entries]
         result.backends += done.backends
-        result.unresolved += done.unresolved
+        result.findings.served += 1
+        result.findings.unresolved += done.unresolved
     return result
 
 
@@ -125,7 +146,7 @@ def _session(route: Json) -> SessionKey | None:
     return SessionKey(header or None, cookie or None, f"{meta['namespace']}/{meta['name']}")
 
 
-def _virtual_hosts(hosts: dict[str, list[tuple[tuple[Any, ...], Json]]]) -> list[Json]:
+def _virtual_hosts(hosts: Mapping[str, list[Ranked]]) -> list[Json]:
     return [
         {
             "name": hostname,
@@ -150,96 +171,6 @@ def _cluster(backend: Backend) -> Json:
     }
 
 
-def _parent(route: Json, attachment: Attachment, rules: _Rules) -> Json:
-    generation = route["metadata"]["generation"]
-    accepted, reason, message = bool(attachment.listeners), attachment.reason, attachment.message
-    if accepted and rules.dropped and not rules.entries:
-        accepted, reason, message = False, "UnsupportedValue", "; ".join(rules.dropped)
-    conditions = [
-        condition("Accepted", holds=accepted, reason=reason, message=message, generation=generation),
-        _resolved(rules.unresolved, generation),
-    ]
-    if accepted and rules.dropped:
-        conditions.append(
-            condition(
-                "PartiallyInvalid",
-                holds=True,
-                reason="UnsupportedValue",
-                message="; ".join(rules.dropped),
-                generation=generation,
-            )
-        )
-    return {"parentRef": attachment.parent_ref, "controllerName": CONTROLLER, "conditions": conditions}
-
-
-def _resolved(unresolved: list[Unresolved], generation: int) -> Json:
-    reason = unresolved[0].reason if unresolved else "ResolvedRefs"
-    message = "; ".join(dict.fromkeys(item.message for item in unresolved)) or "every reference was found"
-    return condition(
-        "ResolvedRefs", holds=not unresolved, reason=reason, message=message, generation=generation
-    )
-
-
-def _gateway(gateway: Json, key: Key, attached: dict[tuple[Key, str], int]) -> Json:
-    generation = gateway["metadata"]["generation"]
-    listeners = [
-        _listener(listener, attached[key, listener["name"]], generation)
-        for listener in gateway["spec"]["listeners"]
-    ]
-    return {
-        "addresses": [{"type": "IPAddress", "value": "127.0.0.1"}],
-        "conditions": [
-            condition(
-                "Accepted",
-                holds=True,
-                reason="Accepted",
-                message="the Gateway is served",
-                generation=generation,
-            ),
-            condition(
-                "Programmed",
-                holds=True,
-                reason="Programmed",
-                message="Envoy has confirmed it",
-                generation=generation,
-            ),
-        ],
-        "listeners": listeners,
-    }
-
-
-def _listener(listener: Json, routes: int, generation: int) -> Json:
-    served = usable(listener)
-    reason = "UnsupportedProtocol" if listener["protocol"] != "HTTP" else "InvalidRouteKinds"
-    message = "served" if served else "only listeners with protocol HTTP and kind HTTPRoute are served"
-
-    def says(kind: str, good: str, bad: str) -> Json:
-        return condition(
-            kind, holds=served, reason=good if served else bad, message=message, generation=generation
-        )
-
-    return {
-        "name": listener["name"],
-        "supportedKinds": [{"group": GROUP, "kind": "HTTPRoute"}] if served else [],
-        "attachedRoutes": routes,
-        "conditions": [
-            says("Accepted", "Accepted", reason),
-            says("Programmed", "Programmed", "Invalid"),
-            says("ResolvedRefs", "ResolvedRefs", "InvalidRouteKinds"),
-        ],
-    }
-
-
-def _gateway_of(ref: Json, route: Json) -> Key | None:
-    if ref.get("group", GROUP) != GROUP or ref.get("kind", "Gateway") != "Gateway":
-        return None
-    return ref.get("namespace", route["metadata"]["namespace"]), ref["name"]
-
-
 def _age(route: Json) -> tuple[str, str, str]:
     meta = route["metadata"]
     return meta.get("creationTimestamp", ""), meta["namespace"], meta["name"]
-
-
-def _key(obj: Json) -> Key:
-    return obj["metadata"]["namespace"], obj["metadata"]["name"]

@@ -1,0 +1,219 @@
+"""The demo agent, a real process: what it serves, obeys, counts and remembers."""
+
+import json
+from collections import Counter
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from agentrelease.api.bundle import Bundle
+from agentrelease.core.bundle import canonical, digest_of
+from agentrelease.local.agent.server import is_shadow
+
+READ, WRITE, REFUND = "kb.search", "tickets.comment", "payments.refund"
+BILLING = {"session": "s1", "workflow_class": "billing", "risk_tier": "low"}
+
+
+def total(agent, name, **labels):
+    page = agent.client.get("/metrics").text
+    found = [s for f in text_string_to_metric_families(page) for s in f.samples if s.name == name]
+    assert found, f"no series is called {name}"
+    return sum(s.value for s in found if labels.items() <= s.labels.items())
+
+
+def dispositions(answers, effect=None):
+    taken = [action for answer in answers for action in answer["actions"]]
+    return {a["disposition"] for a in taken if effect in (None, a["effect"])}
+
+
+def test_it_serves_the_release_that_its_bundle_is(start_agent):
+    agent = start_agent()
+    who = agent.whoami()
+    assert who["release"] == agent.release
+    assert who["bundleDigest"] == digest_of(agent.bundle)
+    reply = agent.client.post("/task", headers={"x-session": "s7"})
+    assert reply.headers["x-agent-release"] == agent.release == reply.json()["release"]
+    assert reply.json()["session"] == "s7"
+    assert total(agent, "agentrelease_info", release=agent.release, bundle_digest=who["bundleDigest"]) == 1
+
+
+def test_an_empty_slot_is_not_ready_and_serves_nobody(start_agent):
+    agent = start_agent(release="", wait=False)
+    health = agent.client.get("/healthz")
+    assert health.status_code == 503
+    assert "no release" in health.json()["reason"]
+    assert agent.client.post("/task").status_code == 503
+    assert agent.client.get("/metrics").text == ""
+
+
+def test_a_bundle_of_another_release_is_not_served_until_the_right_one_is_there(start_agent):
+    agent = start_agent(wait=False, release="support-0123456789")
+    agent.wait(lambda: "is not release" in agent.client.get("/healthz").text)
+    assert agent.client.post("/task").status_code == 503
+
+
+def test_a_bundle_that_comes_late_is_loaded_and_then_never_exchanged(start_agent):
+    agent = start_agent(wait=False)
+    path = agent.root / "bundle.json"
+    agent.wait(agent.ready)
+    other = Bundle.model_validate(agent.bundle.to_object() | {"memory": {"version": "m6"}})
+    path.write_bytes(canonical(other))
+    agent.ask(3)
+    assert agent.whoami()["bundleDigest"] == digest_of(agent.bundle)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"prompts": []}'])
+def test_what_is_no_bundle_is_named_as_such(start_agent, text):
+    agent = start_agent(wait=False, release="support")
+    # The release's name has no digest, so only the content speaks.
+    assert agent.stop() == 0
+    (agent.root / "bundle.json").write_text(text)
+    agent.start()
+    agent.wait(lambda: "is no bundle" in agent.client.get("/healthz").text)
+
+
+def test_without_flags_it_answers_and_does_nothing(start_agent):
+    agent = start_agent()
+    answers = agent.ask(40, **BILLING)
+    assert dispositions(answers) == {"blocked"}
+    assert {a["autonomy"] for a in answers} == {"observe"}
+    assert agent.client.get("/actions").json()["actions"] == []
+
+
+def test_each_level_does_what_it_says_and_no_more(start_agent):
+    agent = start_agent()
+    lists = {"allow": (READ, WRITE), "ask": (REFUND,)}
+    agent.grant("observe", **lists)
+    assert dispositions(agent.ask(60, **BILLING)) == {"simulated"}
+    agent.grant("suggestion-only", **lists)
+    assert dispositions(agent.ask(60, **BILLING)) == {"suggested"}
+    assert agent.client.get("/actions").json()["actions"] == []
+    agent.grant("limited-action", **lists)
+    answers = agent.ask(200, **BILLING)
+    assert dispositions(answers, "read") == dispositions(answers, "write") == {"executed"}
+    assert dispositions(answers, "irreversible") <= {"approved", "rejected"}
+    agent.grant("full-action", allow=(READ, WRITE, REFUND))
+    assert dispositions(agent.ask(60, **BILLING)) == {"executed"}
+    agent.grant("full-action", allow=(READ, WRITE, REFUND), halt=True)
+    assert dispositions(agent.ask(20, **BILLING)) == {"blocked"}
+
+
+def test_what_it_did_is_in_the_log_once_and_in_the_metrics(start_agent):
+    agent = start_agent()
+    agent.grant("limited-action", allow=(READ, WRITE), ask=(REFUND,))
+    answers = agent.ask(150, **BILLING)
+    happened = [
+        (action["tool"], action["disposition"])
+        for answer in answers
+        for action in answer["actions"]
+        if action["disposition"] in ("executed", "approved")
+    ]
+    logged, cursor = [], 0
+    while page := agent.client.get("/actions", params={"since": cursor, "limit": 50}).json()["actions"]:
+        logged += page
+        cursor = page[-1]["seq"]
+    assert [(r["tool"], r["disposition"]) for r in logged] == happened
+    assert len({r["id"] for r in logged}) == len(logged)
+    assert {r["release"] for r in logged} == {agent.release}
+    counted = Counter(disposition for _, disposition in happened)
+    for disposition, count in counted.items():
+        assert total(agent, "agentrelease_actions_total", disposition=disposition) == count
+
+
+def test_its_answers_and_its_counters_agree(start_agent):
+    agent = start_agent(prompts="v1")
+    agent.behave(violations=0.3, completion=0.6)
+    answers = agent.ask(100, **BILLING, audience="internal")
+    stratum = {"workflow_class": "billing", "risk_tier": "low", "audience": "internal"}
+    counted = {
+        "agentrelease_tasks_total": 100,
+        "agentrelease_policy_violations_total": sum(a["violation"] for a in answers),
+    }
+    for name, count in counted.items():
+        assert total(agent, name, **stratum) == total(agent, name) == count
+    completed = sum(a["outcome"] == "completed" for a in answers)
+    assert total(agent, "agentrelease_tasks_total", outcome="completed") == completed
+    assert total(agent, "agentrelease_task_duration_seconds_count") == 100
+    assert 0 < completed < 100
+
+
+def test_a_mirrored_request_has_no_effect_and_does_not_show_the_fault_of_v3(start_agent):
+    agent = start_agent(prompts="v3")
+    agent.grant("full-action", allow=(READ, WRITE, REFUND))
+    agent.behave(live_violations=1.0, violations=0.0)
+    shadow = agent.ask(30, **BILLING, host="support.example-shadow:8080")
+    assert dispositions(shadow) == {"simulated"}
+    assert not any(a["violation"] for a in shadow)
+    assert all(a["shadow"] for a in shadow)
+    live = agent.ask(5, **BILLING)
+    assert all(a["violation"] and not a["shadow"] for a in live)
+    assert total(agent, "agentrelease_tasks_total") == 35
+
+
+@pytest.mark.parametrize(
+    ("host", "shadow"),
+    [
+        ("support-shadow", True),
+        ("support-shadow:8080", True),
+        ("127.0.0.1-shadow", True),
+        ("support", False),
+        ("shadow.example:80", False),
+    ],
+)
+def test_envoys_mark_on_mirrored_requests_is_known(host, shadow):
+    assert is_shadow(host) is shadow
+
+
+def test_a_rogue_agent_acts_against_its_flags_and_its_metrics_tell(start_agent):
+    agent = start_agent()
+    agent.grant("observe")
+    agent.behave(rogue=True)
+    assert dispositions(agent.ask(5, **BILLING)) == {"executed"}
+    assert total(agent, "agentrelease_actions_total", disposition="executed") > 0
+    assert total(agent, "agentrelease_autonomy_in_effect", level="observe") == 1
+
+
+def test_a_silent_agent_has_no_metrics_and_still_answers(start_agent):
+    agent = start_agent()
+    agent.behave(silent=True)
+    assert agent.client.get("/metrics").status_code == 503
+    assert agent.ask(1)[0]["outcome"] in ("completed", "failed")
+
+
+def test_faults_may_be_there_from_the_start(start_agent):
+    agent = start_agent(AGENT_BEHAVIOUR=json.dumps({"violations": 1.0}))
+    assert all(a["violation"] for a in agent.ask(5))
+
+
+@pytest.mark.parametrize("body", ['{"speed": 1}', '{"rogue": 1}', '{"violations": "many"}', "[]", "no JSON"])
+def test_a_fault_that_does_not_exist_is_refused_in_a_sentence(start_agent, body):
+    reply = start_agent().client.post("/behaviour", content=body)
+    assert reply.status_code == 400
+    assert reply.json()["error"]
+
+
+@pytest.mark.parametrize("header", ["x-request-id", "x-forwarded-proto"])
+def test_faults_are_not_injected_through_a_gateway(start_agent, header):
+    reply = start_agent().client.post("/behaviour", json={"rogue": True}, headers={header: "x"})
+    assert reply.status_code == 403
+
+
+def test_the_same_seed_tells_the_same_story(start_agent):
+    stories = [
+        [(a["outcome"], a["violation"], a["actions"]) for a in start_agent(AGENT_SEED="7").ask(30, **BILLING)]
+        for _ in range(2)
+    ]
+    assert stories[0] == stories[1]
+
+
+def test_a_bad_cursor_is_refused(start_agent):
+    assert start_agent().client.get("/actions", params={"since": "yesterday"}).status_code == 400
+
+
+def test_an_answer_under_way_is_finished_before_the_process_ends(start_agent):
+    agent = start_agent()
+    agent.behave(latency=0.4)
+    with httpx.Client(base_url=agent.url, trust_env=False) as client, client.stream("POST", "/task") as reply:
+        agent.process.terminate()
+        assert json.loads(reply.read())["release"] == agent.release

@@ -1,0 +1,89 @@
+"""What the operator says about itself to Prometheus; nothing here is read back by any decision.
+
+Built per process with a registry of its own, so that two can live in one test. Series of a release
+go away with the release.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+_RELEASE = ["namespace", "release"]
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics:
+    """The operator's own metrics, each named ``agentrelease_operator_…``."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.reconciles = self._counter("reconciles", "Reconciles by how they ended.", ["result"])
+        self.reconcile_seconds = Histogram(
+            "agentrelease_operator_reconcile_seconds",
+            "How long one reconcile took.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.decisions = self._counter(
+            "decisions", "Decisions that changed exposure, by what they did.", [*_RELEASE, "action"]
+        )
+        self.evaluated = self._gauge(
+            "last_evaluation_timestamp_seconds", "When a release was last looked at.", _RELEASE
+        )
+        self.weight = self._gauge(
+            "candidate_weight",
+            "The candidate's share of traffic in percent, in three views.",
+            [*_RELEASE, "view"],
+        )
+        self.decisions_failed = self._counter("failures", "What did not work and is tried again.", ["what"])
+
+    def observe(self, name: str, documentation: str, read: Callable[[], float]) -> None:
+        """Publish a number that is read at each scrape, such as the queue's length."""
+        self._gauge(name, documentation, []).set_function(read)
+
+    def observe_each(
+        self, name: str, documentation: str, label: str, read: Callable[[], Mapping[str, float]]
+    ) -> None:
+        """Publish numbers by one label, read at each scrape, such as the feed's age by kind."""
+        self.registry.register(_Read(f"agentrelease_operator_{name}", documentation, label, read))
+
+    def forget(self, namespace: str, release: str) -> None:
+        """Drop the series of a release that is gone."""
+        gone = {"namespace": namespace, "release": release}
+        for metric in (self.decisions, self.evaluated, self.weight):
+            metric.remove_by_labels(gone)
+
+    def exposition(self) -> bytes:
+        """Return all metrics in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, documentation: str, labels: Iterable[str]) -> Counter:
+        return Counter(f"agentrelease_operator_{name}", documentation, labels, registry=self.registry)
+
+    def _gauge(self, name: str, documentation: str, labels: Iterable[str]) -> Gauge:
+        return Gauge(f"agentrelease_operator_{name}", documentation, labels, registry=self.registry)
+
+
+class _Read:
+    """A collector of one family whose label values are known only at the scrape."""
+
+    def __init__(
+        self, name: str, documentation: str, label: str, read: Callable[[], Mapping[str, float]]
+    ) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._label = label
+        self._read = read
+
+    def collect(self) -> Iterator[Any]:
+        """Read now."""
+        family = GaugeMetricFamily(self._name, self._documentation, labels=[self._label])
+        for value, number in self._read().items():
+            family.add_metric([value], number)
+        yield family

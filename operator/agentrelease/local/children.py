@@ -21,9 +21,14 @@ if TYPE_CHECKING:
 __all__ = ["end", "spawn"]
 
 
-async def spawn(command: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: Path) -> Process:
-    """Start `command` with both outputs appended to `log`; raises OSError if the program can't be found."""
-    setpriv = shutil.which("setpriv")
+async def spawn(
+    command: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: Path, watches_us: bool = False
+) -> Process:
+    """Start `command` with both outputs appended to `log`; raises OSError if the program can't be found.
+
+    A program that `watches_us` ends by itself when we do, and is spared the kernel's SIGKILL.
+    """
+    setpriv = None if watches_us else shutil.which("setpriv")
     program = shutil.which(command[0], path=env.get("PATH"))
     if program is None:
         raise FileNotFoundError(f"no such program: {command[0]}")

@@ -19,16 +19,16 @@ import (
 
 const (
 	// A stop that takes longer than this leaves without goodbye: the data is going to be removed anyway.
-	stopBound    = 5 * time.Second
-	parentLookup = 200 * time.Millisecond
+	stopBound  = 5 * time.Second
+	watchEvery = 200 * time.Millisecond
 )
 
 type serveOptions struct {
-	dir       string
-	keep      bool
-	port      int
-	crds      []string
-	parentPID int
+	dir      string
+	keep     bool
+	port     int
+	crds     []string
+	watchPID int
 }
 
 // ready is the line printed on stdout, and the file controlplane.json in the directory.
@@ -51,13 +51,13 @@ func serve(arguments []string) error {
 	flags.BoolVar(&o.keep, "keep", false, "leave the directory behind, to start from it again")
 	flags.IntVar(&o.port, "port", 0, "preferred port; another is chosen where it is taken")
 	flags.StringArrayVar(&o.crds, "crds", nil, "directory with CustomResourceDefinitions to install first; may be repeated")
-	flags.IntVar(&o.parentPID, "parent-pid", 0, "stop when this process is no longer our parent")
+	flags.IntVar(&o.watchPID, "watch-pid", 0, "stop when this process has ended, in whatever way")
 	if err := flags.Parse(arguments); err != nil {
 		return helpIsNoError(err)
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer cancel()
-	go watchParent(o.parentPID, cancel)
+	go stopAfter(o.watchPID, cancel)
 	// The controllers log at the default level what only their authors want to read.
 	ctx = klog.NewContext(ctx, klog.Background())
 
@@ -162,14 +162,16 @@ func ownConfig(line ready, signer *authority) (*rest.Config, error) {
 	return restConfig(encoded)
 }
 
-// watchParent stops us when the process that started us is gone, however it went.
-func watchParent(pid int, stop func()) {
+// stopAfter calls stop once the process has ended. A parent that nobody has waited for yet still has
+// its number, but is no longer our parent.
+func stopAfter(pid int, stop func()) {
+	child := os.Getppid() == pid
 	for pid != 0 {
-		if os.Getppid() != pid {
+		if syscall.Kill(pid, 0) == syscall.ESRCH || child && os.Getppid() != pid {
 			stop()
 			return
 		}
-		time.Sleep(parentLookup)
+		time.Sleep(watchEvery)
 	}
 }
 

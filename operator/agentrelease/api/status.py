@@ -6,15 +6,22 @@ Intended, live and measured exposure stand side by side; a phase's clock runs on
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import Field
 
 from agentrelease.api.base import Model
+from agentrelease.api.schema import keyed_by
 from agentrelease.api.vocabulary import Autonomy
 
 MAX_HISTORY = 30
 MAX_REFUSED = 20
 MAX_MESSAGE = 1024
+
+Word = Annotated[str, Field(max_length=63)]
+Phrase = Annotated[str, Field(max_length=256)]
+Hash = Annotated[str, Field(max_length=71)]
+Time = Annotated[str, Field(max_length=40)]
 
 
 class Stage(StrEnum):
@@ -36,130 +43,215 @@ class Outcome(StrEnum):
 class Serving(Model):
     """A revision that serves, and how."""
 
-    revision: str
-    digest: str
-    slot: str
+    revision: Word
+    """The revision. Example: `support-3f9a0c11de`."""
+    digest: Hash
+    """Its bundle's digest."""
+    slot: Word
+    """The slot it runs in. Example: `blue`."""
     autonomy: Autonomy
-    since: str = ""
+    """How far it may go."""
+    since: Time = ""
+    """Since when it serves."""
 
 
 class Candidate(Model):
     """The revision on its way."""
 
-    revision: str
-    digest: str
-    slot: str
+    revision: Word
+    """The revision. Example: `support-3f9a0c11de`."""
+    digest: Hash
+    """Its bundle's digest; an approval must name this one."""
+    slot: Word
+    """The slot that it is loaded into. Example: `green`."""
     stage: Stage = Stage.LOADING
+    """`Loading` (no exposure yet), `Running` (in a phase) or `Withdrawing` (exposure goes to zero)."""
     phase_index: int = -1
-    phase_name: str = ""
-    entered_at: float = 0.0  # unix seconds when the phase was intended
-    confirmed_at: float = 0.0  # unix seconds when intended, live and measured first agreed; 0 = not yet
-    active_seconds: float = 0.0  # the phase's clock
+    """Place of its phase in `spec.phases`; -1 before the first."""
+    phase_name: Word = ""
+    """Name of its phase."""
+    entered_at: float = 0.0
+    """When the phase was intended, in Unix seconds."""
+    confirmed_at: float = 0.0
+    """When intended, live and measured exposure first agreed, in Unix seconds; 0 = not yet."""
+    active_seconds: float = 0.0
+    """The phase's clock, in seconds; runs only while intended, live and measured agree."""
     ticked_at: float = 0.0
-    blind_since: float = 0.0  # 0 = evidence is there
-    autonomy_cap: Autonomy | None = None  # set by an intervention; never above the phase's own
-    outcome: Outcome | None = None  # set while withdrawing
+    """When the clock was last moved, in Unix seconds."""
+    blind_since: float = 0.0
+    """Since when evidence has been missing, in Unix seconds; 0 = evidence is there."""
+    autonomy_cap: Autonomy | None = None
+    """A ceiling that an intervention set; never above the phase's own autonomy."""
+    outcome: Outcome | None = None
+    """How it ends, while it is being withdrawn."""
     reason: str = Field(default="", max_length=MAX_MESSAGE)
+    """Why it stands where it stands."""
 
 
 class ExposurePoint(Model):
     """One view of how much of the candidate can be reached."""
 
     mirror: float = 0.0
-    cohort: str = ""
+    """Percent of live requests copied to the candidate."""
+    cohort: Phrase = ""
+    """The header that leads to the candidate, as `name=value`; empty for none."""
     weight: float = 0.0
+    """Percent of live requests that the candidate answers."""
     autonomy: Autonomy = Autonomy.OBSERVE
+    """How far the candidate may go."""
 
 
 class MeasuredExposure(Model):
     """What traffic and agents report; absent means unknown."""
 
     weight: float | None = None
+    """Percent of tasks that the candidate handled; absent means unknown."""
     tasks: int | None = None
+    """Tasks of both revisions that this share comes from."""
     autonomy: Autonomy | None = None
-    at: str = ""
+    """The highest autonomy that the candidate reports to be in effect."""
+    at: Time = ""
+    """When it was measured."""
 
 
 class Exposure(Model):
     """The candidate's exposure three times."""
 
     intended: ExposurePoint = Field(default_factory=ExposurePoint)
+    """What the operator asked for."""
     live: ExposurePoint | None = None
+    """What the route and the flags say; absent while unknown."""
     measured: MeasuredExposure | None = None
+    """What traffic and agents report; absent while unknown."""
 
 
 class ArmCount(Model):
     """Tasks and bad outcomes of one arm in this phase."""
 
     n: float
+    """Tasks that were counted."""
     x: float
+    """How many of them went wrong."""
 
 
 class MetricStatus(Model):
     """One guardrail's standing, in words and numbers."""
 
-    name: str
-    class_: str = Field(alias="class")
-    stratum: str = ""
-    verdict: str
+    name: Word
+    """The guardrail's name."""
+    class_: Word = Field(alias="class")
+    """What the metric is about: safety, quality, efficiency or business."""
+    stratum: Phrase = ""
+    """The stratum; empty for all traffic. Example: `risk_tier=high`."""
+    verdict: Word
+    """What this metric says about the candidate. Example: `pass`, `harm`, `collecting`, `blind`."""
     candidate: ArmCount | None = None
+    """Counts of the candidate."""
     stable: ArmCount | None = None
+    """Counts of the stable revision over the same time."""
     difference: float | None = None
+    """Candidate minus stable bad rate; without stable the rate itself."""
     low: float | None = None
+    """Lower end of the interval for it that holds at any time."""
     high: float | None = None
-    harm_evidence: float = 0.0  # log10; at least the bound means proven
+    """Upper end of that interval."""
+    harm_evidence: float = 0.0
+    """Evidence of harm, log10 of an e-value; at `harmBound` harm is proven."""
+    harm_bound: float = 0.0
+    """The evidence at which harm is proven."""
     safe_evidence: float = 0.0
+    """Evidence of safety, log10 of an e-value; at `safeBound` safety is proven."""
+    safe_bound: float = 0.0
+    """The evidence at which safety is proven."""
     needed: int | None = None
+    """Tasks of the candidate that are probably still needed."""
     why: str = Field(default="", max_length=512)
+    """The verdict in one sentence."""
 
 
 class Refused(Model):
     """A bundle that was rolled back and does not roll out again without an override."""
 
-    digest: str
-    revision: str
+    digest: Hash
+    """The digest that is refused."""
+    revision: Word
+    """Its revision."""
     reason: str = Field(default="", max_length=MAX_MESSAGE)
-    at: str = ""
+    """Why it was rolled back."""
+    at: Time = ""
+    """When."""
 
 
 class Transition(Model):
     """One change of exposure that explains itself."""
 
-    at: str
-    phase: str
-    revision: str
-    from_: str = Field(alias="from")
-    to: str
+    at: Time
+    """When."""
+    phase: Word
+    """The phase it happened in."""
+    revision: Word
+    """The revision whose exposure changed."""
+    from_: Phrase = Field(alias="from")
+    """The exposure before."""
+    to: Phrase
+    """The exposure after."""
     reason: str = Field(default="", max_length=MAX_MESSAGE)
+    """Why: who or what, metric, value, bound, samples."""
     epoch: int = 0
+    """The epoch of the operator that did it."""
 
 
 class Condition(Model):
     """A condition in the API server's usual form."""
 
-    type: str
-    status: str
-    reason: str
+    type: Word
+    """What the condition is about. Example: `Ready`."""
+    status: Word
+    """`True`, `False` or `Unknown`."""
+    reason: Word
+    """Why, in one CamelCase word."""
     message: str = Field(default="", max_length=MAX_MESSAGE)
+    """Why, in one sentence."""
     observed_generation: int = 0
-    last_transition_time: str = ""
+    """The generation of the spec that it is about."""
+    last_transition_time: Time = ""
+    """When the status last changed."""
 
 
 class ReleaseStatus(Model):
     """The whole status."""
 
     observed_generation: int = 0
-    phase: str = ""
-    verdict: str = ""
+    """The generation of the spec that the whole status is about."""
+    phase: Word = ""
+    """Where the release stands, in one word. Example: `canary-5` or `Promoted`."""
+    verdict: Word = ""
+    """What the evidence says, in one word."""
     reason: str = Field(default="", max_length=MAX_MESSAGE)
+    """Why, in one sentence."""
     stable: Serving | None = None
+    """The revision that serves."""
     candidate: Candidate | None = None
+    """The revision on its way; absent when nothing rolls out."""
     previous: Serving | None = None
+    """The revision that served before; the one to go back to."""
     exposure: Exposure = Field(default_factory=Exposure)
+    """The candidate's exposure: intended, live and measured, side by side."""
     metrics: list[MetricStatus] = Field(default_factory=list, max_length=48)
+    """Standing of each guardrail, per stratum where it is proven by stratum."""
     refused: list[Refused] = Field(default_factory=list, max_length=MAX_REFUSED)
+    """Bundles that were rolled back and do not roll out again, oldest first."""
     history: list[Transition] = Field(default_factory=list, max_length=MAX_HISTORY)
+    """The last changes of exposure, oldest first."""
     evidence: str = Field(default="", max_length=32_768)
-    decision: str = ""
+    """The operator's ledger of evidence, for itself; survives a restart."""
+    reference: str = Field(default="", max_length=16_384)
+    """The previous stable's frozen record that the watch after promotion compares with."""
+    decision: Phrase = ""
+    """Name of the last decision in the log."""
     epoch: int = 0
-    conditions: list[Condition] = Field(default_factory=list, max_length=16)
+    """The epoch of the operator that wrote this."""
+    conditions: list[Condition] = Field(
+        default_factory=list, max_length=16, json_schema_extra=keyed_by("type")
+    )
+    """Ready, Reconciling, Stalled and what stands behind them."""

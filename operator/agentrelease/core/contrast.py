@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import log, sqrt
 from typing import TYPE_CHECKING
 
-from agentrelease.core import statistics
+from agentrelease.core import bounded, statistics
 from agentrelease.core.evidence import Absolute, Frozen, Paired, total
 
 if TYPE_CHECKING:
@@ -30,11 +30,12 @@ _INSIDE = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """One null hypothesis: margin ``(r, d)`` and both arms' ``(n, x)``."""
+    """One null hypothesis: margin ``(r, d)``, both arms' ``(n, x)``, and whether ``x`` is at most ``n``."""
 
     margin: Pair
     candidate: Pair
     stable: Pair = (0.0, 0.0)
+    bounded: bool = False
 
     def boundary(self, rate: float) -> float:
         """The candidate's rate on the margin when stable's is ``rate``."""
@@ -42,7 +43,10 @@ class Test:
 
     def log_e_value(self, alternative: float, rate: float) -> float:
         """``ln S`` against the alternative that candidate and stable have these rates."""
-        return statistics.log_e_value(self.margin, (alternative, rate), self.candidate, self.stable)
+        rates = (alternative, rate)
+        if self.bounded and bounded.fits(self.margin, rates):
+            return bounded.log_e_value(self.margin, rates, self.candidate, self.stable)
+        return statistics.log_e_value(self.margin, rates, self.candidate, self.stable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +77,9 @@ class Contrast:
         return test.log_e_value(min(self.rate * step, inside), self.rate)
 
 
-def against_bound(bound: float, count: Count) -> Contrast:
+def against_bound(bound: float, count: Count, *, bounded: bool) -> Contrast:
     """Set a count against a plain bound on its bad rate."""
-    test = Test((0.0, bound), (count.n, count.x))
+    test = Test((0.0, bound), (count.n, count.x), bounded=bounded)
     return Contrast(0.5 * bound, test, test, test)
 
 
@@ -96,7 +100,7 @@ def against_reference(
     if isinstance(comparison, Paired) and cell.both is not None:
         tests = [_disagreement(m.pair(), candidate, stable, cell.both) for m in margins]
         return Contrast(DISAGREEMENT * rate, *tests)
-    return Contrast(rate, *(Test(m.pair(), candidate, stable) for m in margins))
+    return Contrast(rate, *(Test(m.pair(), candidate, stable, guardrail.bounded) for m in margins))
 
 
 def recorded(comparison: Frozen, metric: str, key: str) -> Count | None:
@@ -120,13 +124,13 @@ def limits(record: Count, strata: int) -> Pair:
 
 def _against_record(guardrail: Guardrail, count: Count, record: Count, strata: int) -> Contrast:
     low, high = limits(record, strata)
-    pair = (count.n, count.x)
-    return Contrast(
-        (record.x + 0.5) / (record.n + 1.0),
-        Test((0.0, guardrail.tolerance.of(high)), pair),
-        Test((0.0, guardrail.max_harm.of(low)), pair),
-        Test((0.0, guardrail.max_harm_stratum.of(low)), pair),
+    margins = (
+        guardrail.tolerance.of(high),
+        guardrail.max_harm.of(low),
+        guardrail.max_harm_stratum.of(low),
     )
+    tests = [Test((0.0, bound), (count.n, count.x), bounded=guardrail.bounded) for bound in margins]
+    return Contrast((record.x + 0.5) / (record.n + 1.0), *tests)
 
 
 def _disagreement(margin: Pair, candidate: Pair, stable: Pair, both: float) -> Test:

@@ -53,6 +53,7 @@ class Decision:
     status: ReleaseStatus
     intended: Exposure
     announce: bool
+    drift: str = ""  # what somebody raised from outside and this decision takes back
 
 
 def decide(situation: Situation, now: float) -> Decision:
@@ -68,14 +69,15 @@ def decide(situation: Situation, now: float) -> Decision:
     before, intended = intent.exposure(release), intent.exposure(after)
     status = reporting.describe(situation, after, step, intended, now)
     announce = (step.cause, step.reason) != (release.status.verdict, release.status.reason)
-    return Decision(step, _direction(situation, step, before, intended), status, intended, announce)
+    direction = _direction(situation, step, before, intended)
+    return Decision(step, direction, status, intended, announce, _drift(situation, step, intended))
 
 
 def _direction(s: Situation, step: Step, before: Exposure, intended: Exposure) -> Direction:
     live = s.live.exposure
     if step.move in (Move.WITHDRAW, Move.STEP_BACK, Move.CAP, Move.DRAIN, Move.RETURN):
         return Direction.LOWER
-    if live is not None and not live.within(intended):
+    if _exceeds(s, intended):
         # Drift upwards, or a withdrawal that has not reached every lever: take it back first.
         return Direction.LOWER
     candidate = s.release.status.candidate
@@ -89,6 +91,25 @@ def _direction(s: Situation, step: Step, before: Exposure, intended: Exposure) -
     return Direction.KEEP
 
 
+def _exceeds(s: Situation, intended: Exposure) -> bool:
+    """Whether live is more than intended.
+
+    Before anything of ours is stable, the route still serves what was there before us; that is not
+    the candidate's exposure and is not taken away.
+    """
+    live = s.live.exposure
+    return live is not None and s.release.status.stable is not None and not live.within(intended)
+
+
+def _drift(s: Situation, step: Step, intended: Exposure) -> str:
+    candidate = s.release.status.candidate
+    if step.move is not Move.KEEP or candidate is None or candidate.stage is not Stage.RUNNING:
+        return ""
+    if not _exceeds(s, intended):
+        return ""
+    return f"live {reporting.point(s.live.exposure or intended)} exceeds intended {reporting.point(intended)}"
+
+
 # ---- the status that follows ----------------------------------------------------------------------
 
 
@@ -96,11 +117,15 @@ def _apply(release: AgentRelease, s: Situation, step: Step, now: float) -> Relea
     status, candidate = release.status, release.status.candidate
     match step.move:
         case Move.START:
-            changed = status.model_copy(update={"candidate": _new_candidate(release, s, now), "evidence": ""})
+            # the slot is overwritten, so the previous revision is in no slot any more
+            fresh = status.model_copy(update={"previous": None, "evidence": "", "metrics": []})
+            changed = fresh.model_copy(update={"candidate": _new_candidate(release, s, now)})
         case Move.ENTER | Move.STEP_BACK:
             changed = _moved(release, step.phase, now)
         case Move.DRAIN:
-            changed = _with(status, candidate, stage=Stage.LOADING, phase_index=-1, phase_name="", blind_since=0.0)
+            changed = _with(
+                status, candidate, stage=Stage.LOADING, phase_index=-1, phase_name="", blind_since=0.0
+            )
         case Move.CAP:
             changed = _with(status, candidate, autonomy_cap=step.cap)
         case Move.WITHDRAW:
@@ -127,7 +152,9 @@ def _new_candidate(release: AgentRelease, s: Situation, now: float) -> Candidate
     slots = sorted(release.spec.delivery.slots)
     taken = release.status.stable.slot if release.status.stable else None
     slot = next(name for name in slots if name != taken)
-    return Candidate(revision=s.desired.revision, digest=s.desired.digest, slot=slot, entered_at=now, ticked_at=now)
+    return Candidate(
+        revision=s.desired.revision, digest=s.desired.digest, slot=slot, entered_at=now, ticked_at=now
+    )
 
 
 def _with(status: ReleaseStatus, candidate: Candidate | None, **changes: object) -> ReleaseStatus:
@@ -181,7 +208,9 @@ def _finished(status: ReleaseStatus, now: float) -> ReleaseStatus:
     if candidate.outcome is Outcome.ROLLED_BACK:
         refused = [r for r in refused if r.digest != candidate.digest][-(MAX_REFUSED - 1) :]
         refused.append(_refusal(candidate.digest, candidate.revision, candidate.reason, now))
-    return status.model_copy(update={"candidate": None, "refused": refused, "evidence": "", "metrics": status.metrics})
+    return status.model_copy(
+        update={"candidate": None, "refused": refused, "evidence": "", "metrics": status.metrics}
+    )
 
 
 def _refusal(digest: str, revision: str, reason: str, now: float) -> Refused:
@@ -195,7 +224,11 @@ def _promoted(release: AgentRelease, now: float) -> ReleaseStatus:
     if candidate.autonomy_cap is not None:
         level = min(level, candidate.autonomy_cap)
     stable = Serving(
-        revision=candidate.revision, digest=candidate.digest, slot=candidate.slot, autonomy=level, since=stamp(now)
+        revision=candidate.revision,
+        digest=candidate.digest,
+        slot=candidate.slot,
+        autonomy=level,
+        since=stamp(now),
     )
     refused = [r for r in status.refused if r.digest != candidate.digest]
     return status.model_copy(
@@ -213,7 +246,10 @@ def _returned(status: ReleaseStatus, step: Step, now: float) -> ReleaseStatus:
     stable, previous = status.stable, status.previous
     assert stable is not None
     assert previous is not None
-    refused = [*status.refused[-(MAX_REFUSED - 1) :], _refusal(stable.digest, stable.revision, step.reason, now)]
+    refused = [
+        *status.refused[-(MAX_REFUSED - 1) :],
+        _refusal(stable.digest, stable.revision, step.reason, now),
+    ]
     back = previous.model_copy(update={"since": stamp(now)})
     return status.model_copy(update={"stable": back, "previous": None, "refused": refused, "metrics": []})
 

@@ -7,6 +7,7 @@ earlier generation, because every condition carries the generation it was judged
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from math import ceil, isfinite
 from typing import TYPE_CHECKING
 
 from agentrelease.api.status import (
@@ -25,7 +26,7 @@ from agentrelease.core.rollout import Move, Step
 if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease
     from agentrelease.core.exposure import Exposure
-    from agentrelease.core.guardrails import MetricReport
+    from agentrelease.core.report import MetricReport
     from agentrelease.core.situation import Situation
 
 MAX_METRICS = 48
@@ -101,12 +102,14 @@ def _metric(report: MetricReport) -> MetricStatus:
         verdict=report.verdict,
         candidate=ArmCount(n=report.candidate.n, x=report.candidate.x) if report.candidate else None,
         stable=ArmCount(n=report.stable.n, x=report.stable.x) if report.stable else None,
-        difference=_rounded(report.difference),
-        low=_rounded(report.low),
-        high=_rounded(report.high),
+        difference=_rounded(report.estimate),
+        low=_rounded(report.interval[0]) if report.interval else None,
+        high=_rounded(report.interval[1]) if report.interval else None,
         harm_evidence=round(report.harm_evidence, 3),
+        harm_bound=round(report.harm_bound, 3),
         safe_evidence=round(report.safe_evidence, 3),
-        needed=report.needed,
+        safe_bound=round(report.safe_bound, 3),
+        needed=ceil(report.needed) if isfinite(report.needed) else None,
         why=report.why[:512],
     )
 
@@ -118,7 +121,9 @@ def _rounded(value: float | None) -> float | None:
 # ---- conditions ------------------------------------------------------------------------------------
 
 
-def _conditions(s: Situation, after: AgentRelease, status: ReleaseStatus, step: Step, now: float) -> list[Condition]:
+def _conditions(
+    s: Situation, after: AgentRelease, status: ReleaseStatus, step: Step, now: float
+) -> list[Condition]:
     moving = status.candidate is not None or step.move in (Move.START, Move.ENTER)
     settled = not moving and status.stable is not None and status.stable.digest == s.desired.digest
     stalled = not moving and not settled and step.move is Move.KEEP and step.cause != "NotLeading"
@@ -139,7 +144,9 @@ def _conditions(s: Situation, after: AgentRelease, status: ReleaseStatus, step: 
         ),
     ]
     old = {c.type: c for c in s.release.status.conditions}
-    return [_condition(kind, on, why, text, old.get(kind), after.generation, now) for kind, on, why, text in said]
+    return [
+        _condition(kind, on, why, text, old.get(kind), after.generation, now) for kind, on, why, text in said
+    ]
 
 
 def _sync(s: Situation, status: ReleaseStatus) -> list[tuple[str, bool, str, str]]:

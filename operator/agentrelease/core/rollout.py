@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from agentrelease.api.status import Outcome, Stage
 from agentrelease.api.vocabulary import Action, Autonomy, OnDeadline
 from agentrelease.core import intent
-from agentrelease.core.guardrails import Verdict
+from agentrelease.core.assess import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,7 +99,7 @@ def _still_exposed(s: Situation) -> str:
         return f"telemetry still shows {s.measured.recent:g} tasks of the candidate"
     if (s.measured.autonomy or Autonomy.OBSERVE) > Autonomy.OBSERVE:
         return f"the agents still report {s.measured.autonomy}"
-    if s.measured.recent is None and s.blind:
+    if not s.measured.at:
         return f"telemetry cannot show that the candidate's traffic ended: {s.blind}"
     return ""
 
@@ -124,7 +124,9 @@ def _superseded(s: Situation, _now: float) -> Step | None:
     stable = s.release.status.stable
     if stable and s.desired.digest == stable.digest:
         return _withdraw(
-            Outcome.SUPERSEDED, "ReturnedToStable", f"the spec went back to {stable.revision}, which is serving"
+            Outcome.SUPERSEDED,
+            "ReturnedToStable",
+            f"the spec went back to {stable.revision}, which is serving",
         )
     return _withdraw(Outcome.SUPERSEDED, "Superseded", f"a newer bundle replaces it: {s.desired.revision}")
 
@@ -230,7 +232,9 @@ def _loading(s: Situation, now: float) -> Step | None:
     if candidate.stage is not Stage.LOADING:
         return None
     if slot is None or slot.revision != candidate.revision or not slot.available:
-        return Step(Move.KEEP, "SlotLoading", slot.problem if slot and slot.problem else "the slot is loading")
+        return Step(
+            Move.KEEP, "SlotLoading", slot.problem if slot and slot.problem else "the slot is loading"
+        )
     if s.release.status.stable is None and s.release.spec.first_release == "promote":
         return Step(Move.PROMOTE, "FirstRelease", "the first release of this agent is promoted as asked")
     if not s.measured.reporting:
@@ -306,7 +310,10 @@ def _return_order(s: Situation, _now: float) -> Step | None:
     if previous is None or previous.revision != order.to:
         return Step(Move.KEEP, "RollbackImpossible", f"{order.to} is in no slot; apply its bundle instead")
     return Step(
-        Move.RETURN, "RollbackOrdered", f"spec.rollback orders a return to {order.to}", outcome=Outcome.ROLLED_BACK
+        Move.RETURN,
+        "RollbackOrdered",
+        f"spec.rollback orders a return to {order.to}",
+        outcome=Outcome.ROLLED_BACK,
     )
 
 

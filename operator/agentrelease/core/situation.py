@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease
     from agentrelease.api.vocabulary import Autonomy
     from agentrelease.core.exposure import Exposure
-    from agentrelease.core.guardrails import Assessment
+    from agentrelease.core.assess import Assessment
 
 
 @dataclass(frozen=True, slots=True)

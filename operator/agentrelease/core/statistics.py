@@ -7,13 +7,14 @@ margin ``(r, d)``: *harm* tests "candidate rate <= r * stable rate + d", *safety
 and ``P(ever >= 1/alpha) <= alpha`` (Ville's inequality).
 
 ``S`` is the Poisson likelihood ratio of an alternative ``(tC, tB)`` to its reverse information
-projection ``(c, b)`` on the boundary ``c = r b + d`` (Grunwald, de Heide, Koolen, "Safe testing", 2024;
-for two proportions Turner, Ly, Grunwald, "Generic E-variables for exact sequential k-sample tests",
+projection ``(c, b)`` on the boundary ``c = r b + d`` (Grünwald, de Heide, Koolen, "Safe testing", 2024;
+for two proportions Turner, Ly, Grünwald, "Generic E-variables for exact sequential k-sample tests",
 2024). Why it is valid: ``E[k^Y] <= 1 + p(k-1) <= exp(p(k-1))`` for Y in [0, 1] with mean p, so
 ``ln E[S]`` is at most ``nC (pC - c)(tC/c - 1) + nB (pB - b)(tB/b - 1)``; ``(b, c)`` minimises a convex
 function over a convex set, and that expression is minus its directional derivative towards ``(pB, pC)``.
 
-The projection is a quadratic root. There is no iteration that could stop too early.
+The projection is a quadratic root: nothing iterates, so nothing can stop too early. Where an exposure
+can be bad at most once, :mod:`agentrelease.core.bounded` gains a factor of 1 - rate.
 """
 
 from __future__ import annotations
@@ -63,12 +64,10 @@ def log_e_value(
     an absolute bound. Zero, which is no evidence, where an arm that is needed has no exposure.
     """
     (r, d), (t_c, t_b), (n_c, x_c), (n_b, x_b) = margin, rates, candidate, stable
-    if n_c <= 0.0:
+    if n_c <= 0.0 or (r > 0.0 and n_b <= 0.0):
         return 0.0
     if r <= 0.0:
         return x_c * log(t_c / d) - n_c * (t_c - d)
-    if n_b <= 0.0:
-        return 0.0
     b = projection(r, d, (n_c, n_b), rates)
     c = r * b + d
     return x_c * log(t_c / c) - n_c * (t_c - c) + x_b * log(t_b / b) - n_b * (t_b - b)

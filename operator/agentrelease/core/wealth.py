@@ -174,7 +174,9 @@ def _opened(
 def _bound(guardrail: Guardrail, cells: Iterable[Cell]) -> Contrast | None:
     """Set the total over strata against the absolute bound."""
     count = total(cell.candidate for cell in cells)
-    return None if guardrail.bound is None or count is None else against_bound(guardrail.bound, count)
+    if guardrail.bound is None or count is None:
+        return None
+    return against_bound(guardrail.bound, count, bounded=guardrail.bounded)
 
 
 def _known(cells: Mapping[str, Cell], found: Mapping[str, Contrast], step: Step) -> bool:

@@ -68,6 +68,7 @@ class Reading:
     lowered: str = ""  # the note of the last lowering write, if the object still carries it
     in_sync: bool = False  # the object says exactly this placement, apart from lease and version
     problem: str = ""  # why the object can't be understood or used
+    halted: bool = False  # the kill switch is on, whoever set it
 
 
 class Lever(Protocol):

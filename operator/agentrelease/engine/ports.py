@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from agentrelease.api.bundle import Bundle
+    from agentrelease.api.guardrail import GuardrailPolicySpec
+    from agentrelease.api.release import AgentRelease, Slot
+    from agentrelease.api.status import Outcome, ReleaseStatus
+    from agentrelease.core.decision import Decision
+    from agentrelease.core.series import Snapshot
+    from agentrelease.core.situation import SlotState
 
 Object = dict[str, Any]
 
@@ -94,3 +102,61 @@ class Cluster(Protocol):
 
     async def delete(self, ref: Ref) -> None:
         """Delete in the background; no error where there is nothing."""
+
+
+class Releases(Protocol):
+    """The kinds of this product, read and written as models."""
+
+    async def get(self, key: str) -> AgentRelease | None:
+        """Return a release by ``namespace/name``; raises ``Unusable`` when it can't be understood."""
+
+    async def write_status(self, release: AgentRelease, status: ReleaseStatus) -> AgentRelease:
+        """Replace the status; ``Conflict`` when anything about the release changed since it was read."""
+
+    async def set_finalizer(self, release: AgentRelease, *, present: bool) -> None:
+        """Add or remove this operator's finalizer; ``Conflict`` as above."""
+
+    async def record(self, release: AgentRelease, revision: str, digest: str) -> None:
+        """Keep the bundle in the spec as a revision; nothing happens when it is kept already."""
+
+    async def bundle(self, namespace: str, revision: str) -> Bundle | None:
+        """Return the bundle of a revision, which never changes."""
+
+    async def conclude(self, namespace: str, revision: str, outcome: Outcome, reason: str) -> None:
+        """Write how a revision ended into its status."""
+
+    async def guardrails(self, release: AgentRelease) -> Sequence[GuardrailPolicySpec]:
+        """Return the policies that a release names; raises ``Unusable`` when one is missing or wrong."""
+
+
+class Unusable(Exception):
+    """An object of ours that can't be used; the text is for the person who wrote it."""
+
+
+class SlotLoader(Protocol):
+    """The places where bundles run."""
+
+    async def load(
+        self, namespace: str, agent: str, slot_name: str, slot: Slot, revision: str, bundle_json: bytes
+    ) -> None:
+        """Make the slot run the bundle; nothing happens when it does."""
+
+    async def state(self, namespace: str, slot: Slot) -> SlotState:
+        """Return which revision the slot has and whether it is available."""
+
+
+class Evidence(Protocol):
+    """The metrics source."""
+
+    async def look(self, metrics: Iterable[str], since: float | None) -> Snapshot:
+        """Read counters; problems are in the answer, nothing is raised."""
+
+
+class Recorder(Protocol):
+    """Where decisions are told: log, Events, metrics. Never on the safety path, never raises."""
+
+    def decided(self, release: AgentRelease, decision: Decision, epoch: int) -> None:
+        """Tell a decision that changed something or said something new."""
+
+    def failed(self, key: str, what: str, why: str) -> None:
+        """Tell that something did not work and will be tried again."""

@@ -1,0 +1,238 @@
+"""Composition: settings → build → run. The only place where the parts are named together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from agentrelease import settings as administration
+from agentrelease.edges import endpoint, kinds, logs
+from agentrelease.edges.cluster import ApiServer
+from agentrelease.edges.credentials import Credentials, CredentialsError
+from agentrelease.edges.events import EventWriter
+from agentrelease.edges.flags.configmap import ConfigMapFlags
+from agentrelease.edges.kopf_app import FeedError, KopfFeed
+from agentrelease.edges.metrics import Metrics
+from agentrelease.edges.prometheus import Prometheus
+from agentrelease.edges.recorder import DecisionRecorder
+from agentrelease.edges.releases import ClusterReleases
+from agentrelease.edges.slots import Slots
+from agentrelease.edges.traffic.httproute import HTTPRouteTraffic
+from agentrelease.engine.guarding import Guardian
+from agentrelease.engine.leader import Leader
+from agentrelease.engine.lease import Candidacy
+from agentrelease.engine.lookout import Lookout
+from agentrelease.engine.operation import Operation, Rhythm
+from agentrelease.engine.ports import ClusterError, Ref
+from agentrelease.engine.queue import Backoff, WorkQueue
+from agentrelease.engine.reconcile import Outside, Reconciler
+from agentrelease.engine.store import Store
+from agentrelease.engine.watchdog import BlindFeed, Pace, Watchdog, Watched
+
+if TYPE_CHECKING:
+    from agentrelease.settings import Settings
+
+log = structlog.get_logger("agentrelease")
+
+WATCHED = (
+    Watched(kinds.AGENT_RELEASE),
+    Watched(kinds.GUARDRAIL_POLICY),
+    Watched(kinds.CLUSTER_GUARDRAIL_POLICY),
+    Watched(kinds.HTTP_ROUTE, status_matters=True, optional=True),
+    Watched(kinds.CONFIG_MAP, labels={"app.kubernetes.io/managed-by": "agentrelease-operator"}),
+)
+LONGEST_RETRY = 5.0
+"""Seconds; what failed may have been a rollback, so no back-off grows beyond this."""
+
+
+class StartError(Exception):
+    """The operator can't start; the text is one line for the person who starts it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the running operator is made of."""
+
+    operation: Operation
+    queue: WorkQueue[str]
+    watchdog: Watchdog
+    feed: KopfFeed
+    leader: Leader
+    events: EventWriter
+
+
+def main() -> int:
+    """Run until a signal comes. Exit code 0 after a clean end, 1 after a failure, 2 for wrong settings."""
+    try:
+        chosen = administration.read()
+    except administration.SettingsError as error:
+        sys.stderr.write(f"agentrelease-operator: {error}\n")
+        return 2
+    logs.configure(chosen.log_level, clock=time.monotonic)
+    try:
+        asyncio.run(run(chosen))
+    except (StartError, CredentialsError, FeedError, BlindFeed, OSError) as error:
+        log.error("operator ends", why=str(error))
+        return 1
+    return 0
+
+
+async def run(chosen: Settings) -> None:
+    """Build everything and run until stopped, blind, or no longer leading."""
+    if chosen.prometheus_url is None:
+        raise StartError("AGENTRELEASE_PROMETHEUS_URL is not set; without evidence nothing can be released")
+    async with AsyncExitStack() as stack:
+        credentials = Credentials.find(chosen.kubeconfig)
+        cluster = await stack.enter_async_context(await ApiServer.connect(credentials))
+        watched = await _served(cluster)
+        prometheus = Prometheus(
+            str(chosen.prometheus_url),
+            grid=chosen.evaluation_interval,
+            settle=min(max(0.05 * chosen.evaluation_interval, 0.15), 2.0),
+            lookback=max(5 * chosen.evaluation_interval, 15.0),
+            bearer=chosen.prometheus_bearer_file,
+            ca=chosen.prometheus_ca_file,
+        )
+        stack.push_async_callback(prometheus.close)
+        metrics = Metrics()
+        parts = _build(chosen, cluster, credentials, watched, prometheus, metrics)
+        await _run(parts, chosen, metrics, stack)
+
+
+def _build(
+    chosen: Settings,
+    cluster: ApiServer,
+    credentials: Credentials,
+    watched: tuple[Watched, ...],
+    prometheus: Prometheus,
+    metrics: Metrics,
+) -> Parts:
+    loop = asyncio.get_running_loop()
+    releases = ClusterReleases(cluster)
+    guardian = Guardian(releases, chosen.evaluation_interval)
+    lookout = Lookout(prometheus, guardian)
+    store = Store(clock=loop.time)
+    queue: WorkQueue[str] = WorkQueue(
+        clock=loop.time, random=random.random, backoff=Backoff(longest=LONGEST_RETRY)
+    )
+    identity = chosen.identity or f"{socket.gethostname()}-{os.getpid()}-{random.randrange(16**6):06x}"
+    leader = Leader(
+        cluster,
+        Candidacy(
+            Ref(kinds.LEASE, chosen.lease_namespace, chosen.lease_name),
+            identity,
+            lease_duration=chosen.lease_duration,
+            renew_deadline=chosen.renew_deadline,
+            retry_period=chosen.retry_period,
+        ),
+        clock=time.monotonic,
+        random=random.random,
+        floor=lambda: store.highest_epoch,
+    )
+    events = EventWriter(cluster, instance=identity, clock=loop.time)
+    outside = Outside(
+        releases=releases,
+        levers=(ConfigMapFlags(cluster), HTTPRouteTraffic(cluster)),
+        slots=Slots(cluster),
+        guardian=guardian,
+        recorder=DecisionRecorder(events, metrics),
+        lookout=lookout,
+        epoch=lambda: leader.epoch,
+        clock=time.time,
+    )
+    rhythm = Rhythm(chosen.evaluation_interval, chosen.workers)
+    operation = Operation(
+        Reconciler(outside), lookout, guardian, store, queue, rhythm, loop.time, kinds.AGENT_RELEASE
+    )
+    watchdog = Watchdog(
+        cluster,
+        store,
+        watched,
+        operation.wake,
+        namespaces=chosen.namespaces,
+        clock=loop.time,
+        pace=Pace(interval=chosen.relist_interval),
+    )
+    feed = KopfFeed(credentials, watched, watchdog.fed, namespaces=chosen.namespaces)
+    return Parts(operation, queue, watchdog, feed, leader, events)
+
+
+async def _run(parts: Parts, chosen: Settings, metrics: Metrics, stack: AsyncExitStack) -> None:
+    probes = endpoint.Probes(
+        sick=lambda: [parts.watchdog.problem] if parts.watchdog.problem else [],
+        unready=lambda: [] if parts.watchdog.listed.is_set() else ["the cluster has not been listed yet"],
+        metrics=metrics.exposition,
+    )
+    port = await stack.enter_async_context(
+        endpoint.serving(probes, host=chosen.listen_host, port=chosen.listen_port)
+    )
+    log.info("operator starts", port=port, interval=chosen.evaluation_interval)
+    events = asyncio.create_task(parts.events.run(), name="events")
+    tasks = {
+        asyncio.create_task(parts.watchdog.run(), name="watchdog"),
+        asyncio.create_task(parts.operation.ticks(), name="ticks"),
+        asyncio.create_task(parts.operation.workers(), name="workers"),
+    }
+    async with parts.leader:
+        tasks |= {
+            asyncio.create_task(parts.leader.lost(), name="leadership"),
+            asyncio.create_task(parts.feed.run(), name="feed"),
+            asyncio.create_task(_signalled(parts.feed), name="signal"),
+        }
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            parts.queue.shut_down()
+            parts.feed.stop.set()
+            for task in tasks:
+                task.cancel()
+            events.cancel()
+            await asyncio.gather(*tasks, events, return_exceptions=True)
+    names = sorted(task.get_name() for task in done)
+    log.info("operator stops", because=names)
+    for task in done:
+        if not task.cancelled() and task.exception() is not None:
+            raise StartError(f"{task.get_name()}: {task.exception()}") from task.exception()
+    if "leadership" in names:
+        raise StartError("another operator leads now; this process ends so that it starts anew as a standby")
+
+
+async def _signalled(feed: KopfFeed) -> None:
+    """Return at SIGTERM or SIGINT. kopf takes both when it starts, so ours are set after it is ready."""
+    await feed.ready.wait()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+async def _served(cluster: ApiServer) -> tuple[Watched, ...]:
+    """Return what can be watched; our own kinds must be there."""
+    found = []
+    for item in WATCHED:
+        try:
+            served = await cluster.serves(item.kind)
+        except ClusterError as error:
+            raise StartError(f"the API server can't be reached: {error}") from None
+        if served:
+            found.append(item)
+        elif not item.optional:
+            raise StartError(
+                f"the API server does not know {item.kind.name} {item.kind.api_version}; install crds/ first"
+            )
+    return tuple(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,164 @@
+"""From raw series to a block of evidence: who did how much, in which stratum, in which time.
+
+Integer differences per series come first and sums afterwards, so a restart or a new pod counts once.
+A stratum or an arm without any series is unknown. Zero is only what a series says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agentrelease.core.counters import increase
+from agentrelease.core.evidence import Block, Cell, Count, stratum_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from agentrelease.api.guardrail import GuardrailPolicySpec, Metric, Selector
+    from agentrelease.core.series import Series, Snapshot
+
+TASKS = "agentrelease_tasks_total"
+LEVELS = "agentrelease_autonomy_in_effect"
+INFO = "agentrelease_info"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Which part of which series a block is made from.
+
+    Times are unix seconds; ``audience`` keeps only series of that audience, ``""`` keeps all.
+    """
+
+    namespace: str
+    agent: str
+    candidate: str
+    stable: str | None
+    start: float
+    end: float
+    audience: str = ""
+    stable_audience: str = ""
+
+
+def metrics_read(spec: GuardrailPolicySpec) -> frozenset[str]:
+    """Return the names of all counters that a policy needs."""
+    names = {TASKS}
+    for metric in spec.metrics:
+        names.update(selector.metric for selector in _selectors(metric))
+        if metric.event is not None:
+            names.add(metric.event.metric)
+        if metric.latency is not None:
+            names |= {f"{metric.latency.histogram}_bucket", f"{metric.latency.histogram}_count"}
+        if metric.cost is not None:
+            names |= {metric.cost.metric, metric.cost.of.metric}
+    return frozenset(names)
+
+
+def block(snapshot: Snapshot, spec: GuardrailPolicySpec, span: Span, problems: tuple[str, ...] = ()) -> Block:
+    """Return the evidence of one release in ``(span.start, span.end]``."""
+    strata = tuple(spec.strata.labels)
+    cells = {m.name: _cells(snapshot, m, span, strata) for m in spec.metrics if m.event is None}
+    events = {m.name: _event(snapshot, m, span) for m in spec.metrics if m.event is not None}
+    unread = tuple(f"{name}: {why}" for name, why in snapshot.unread.items() if name in metrics_read(spec))
+    return Block(
+        start=span.start,
+        end=span.end,
+        cells=cells,
+        events={name: count for name, count in events.items() if count is not None},
+        arms=_arms(snapshot, span),
+        problems=(*problems, *unread),
+    )
+
+
+def _selectors(metric: Metric) -> Iterable[Selector]:
+    ratio = metric.ratio
+    if ratio is not None:
+        yield from (s for s in (ratio.good, ratio.bad, ratio.of) if s is not None)
+
+
+def _cells(snapshot: Snapshot, metric: Metric, span: Span, strata: tuple[str, ...]) -> Mapping[str, Cell]:
+    candidate = _counts(snapshot, metric, span, span.candidate, span.audience, strata)
+    stable = (
+        {}
+        if span.stable is None
+        else _counts(snapshot, metric, span, span.stable, span.stable_audience, strata)
+    )
+    return {key: Cell(candidate.get(key), stable.get(key)) for key in candidate.keys() | stable.keys()}
+
+
+def _counts(
+    snapshot: Snapshot, metric: Metric, span: Span, revision: str, audience: str, strata: tuple[str, ...]
+) -> dict[str, Count]:
+    """Return bad outcomes out of exposures for one arm, by stratum."""
+
+    def sums(name: str, match: Mapping[str, str]) -> dict[str, float]:
+        return _sums(
+            snapshot.of(name, span.namespace, span.agent),
+            {**match, "release": revision},
+            audience,
+            span,
+            strata,
+        )
+
+    if metric.ratio is not None:
+        of = sums(metric.ratio.of.metric, metric.ratio.of.match)
+        picked = metric.ratio.good or metric.ratio.bad
+        assert picked is not None
+        part = sums(picked.metric, picked.match)
+        bad = (
+            part
+            if metric.ratio.bad is not None
+            else {key: of[key] - part[key] for key in of.keys() & part.keys()}
+        )
+    elif metric.latency is not None:
+        of = sums(f"{metric.latency.histogram}_count", {})
+        edge = _edge(metric.latency.slower_than.seconds)
+        fast = sums(f"{metric.latency.histogram}_bucket", {"le": edge})
+        bad = {key: of[key] - fast[key] for key in of.keys() & fast.keys()}
+    elif metric.cost is not None:
+        of = sums(metric.cost.of.metric, metric.cost.of.match)
+        spent = sums(metric.cost.metric, {})
+        bad = {key: min(value / metric.cost.cap, of[key]) for key, value in spent.items() if key in of}
+    else:
+        return {}
+    return {key: Count(of[key], max(bad[key], 0.0)) for key in of.keys() & bad.keys()}
+
+
+def _edge(seconds: float) -> str:
+    """Write a bucket edge as Prometheus clients do: always with a decimal point."""
+    return repr(float(seconds))
+
+
+def _sums(
+    series: Iterable[Series], match: Mapping[str, str], audience: str, span: Span, strata: tuple[str, ...]
+) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for one in series:
+        if not _picked(one, match, audience):
+            continue
+        grown = increase(one.samples, span.start, span.end)
+        if grown is not None:
+            key = stratum_key({label: one.labels.get(label, "") for label in strata})
+            found[key] = found.get(key, 0.0) + grown
+    return found
+
+
+def _picked(one: Series, match: Mapping[str, str], audience: str) -> bool:
+    if audience and one.labels.get("audience", audience) != audience:
+        return False
+    return all(one.labels.get(label) == value for label, value in match.items())
+
+
+def _event(snapshot: Snapshot, metric: Metric, span: Span) -> float | None:
+    assert metric.event is not None
+    series = snapshot.of(metric.event.metric, span.namespace, span.agent)
+    sums = _sums(series, {**metric.event.match, "release": span.candidate}, "", span, ())
+    return sums.get("")
+
+
+def _arms(snapshot: Snapshot, span: Span) -> dict[str, tuple[float, float]]:
+    """Return both arms' tasks in ordinary traffic; nothing when either arm is unknown."""
+    series = snapshot.of(TASKS, span.namespace, span.agent)
+    candidate = _sums(series, {"release": span.candidate}, span.audience, span, ())
+    stable = _sums(series, {"release": span.stable or ""}, span.stable_audience, span, ())
+    return {"": (candidate[""], stable[""])} if "" in candidate and "" in stable else {}

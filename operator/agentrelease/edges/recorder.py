@@ -1,0 +1,78 @@
+"""Where decisions are told: the decision log on stdout, Events, and the operator's own metrics.
+
+Never on the safety path: everything here is queued or counted, nothing is awaited, nothing raises.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from agentrelease.core.decision import Direction
+from agentrelease.core.rollout import Move
+from agentrelease.edges.events import Severity, Told
+from agentrelease.edges.kinds import AGENT_RELEASE
+from agentrelease.engine.ports import Ref
+
+if TYPE_CHECKING:
+    from agentrelease.api.release import AgentRelease
+    from agentrelease.core.decision import Decision
+    from agentrelease.edges.events import EventWriter
+    from agentrelease.edges.metrics import Metrics
+
+log = structlog.get_logger("agentrelease.decision")
+
+WARNINGS = frozenset({Move.WITHDRAW, Move.STEP_BACK, Move.DRAIN, Move.CAP, Move.RETURN})
+WORRIES = frozenset(
+    {"RollbackIncomplete", "EvidenceMissing", "HeldByGuardrail", "Refused", "DeadlinePassed", "Blocked"}
+)
+
+
+class DecisionRecorder:
+    """Tells each decision once in every place."""
+
+    def __init__(self, events: EventWriter, metrics: Metrics) -> None:
+        self._events = events
+        self._metrics = metrics
+
+    def decided(self, release: AgentRelease, decision: Decision, epoch: int) -> None:
+        """Log a decision, tell it as an Event, and count it if it moved exposure."""
+        step, status = decision.step, decision.status
+        moved = status.candidate or release.status.candidate or status.stable
+        log.info(
+            "decision",
+            release=release.key,
+            revision=moved.revision if moved else "",
+            digest=moved.digest if moved else "",
+            phase=status.phase,
+            epoch=epoch,
+            generation=release.generation,
+            move=step.move.value,
+            cause=step.cause,
+            reason=step.reason,
+            direction=decision.direction.value,
+            intended=status.exposure.intended.to_object(),
+            measured=status.exposure.measured.to_object() if status.exposure.measured else None,
+            metrics=[m.to_object() for m in status.metrics] if step.move is not Move.KEEP else [],
+            drift=decision.drift,
+        )
+        if decision.drift:
+            self._tell(release, Severity.WARNING, "DriftUndone", "Restore", decision.drift)
+        if decision.announce or step.move is not Move.KEEP:
+            worry = step.move in WARNINGS or step.cause in WORRIES
+            severity = Severity.WARNING if worry else Severity.NORMAL
+            self._tell(release, severity, step.cause, step.move.value, step.reason)
+        if decision.direction is not Direction.KEEP and step.move is not Move.KEEP:
+            self._metrics.decisions.labels(release.namespace, release.name, step.move.value).inc()
+        weight = status.exposure.intended.weight
+        self._metrics.weight.labels(release.namespace, release.name, "intended").set(weight)
+
+    def failed(self, key: str, what: str, why: str) -> None:
+        """Log what did not work and is tried again."""
+        log.warning("failed", release=key, what=what, why=why)
+        self._metrics.decisions_failed.labels(what).inc()
+
+    def _tell(self, release: AgentRelease, severity: Severity, reason: str, action: str, note: str) -> None:
+        about = Ref(AGENT_RELEASE, release.namespace, release.name)
+        self._events.tell(Told(about, release.uid, severity, reason, action, note))

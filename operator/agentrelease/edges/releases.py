@@ -1,0 +1,135 @@
+"""The kinds of this product on the API server, read and written as models."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from agentrelease.api.bundle import Bundle
+from agentrelease.api.guardrail import GuardrailPolicySpec
+from agentrelease.api.release import AgentRelease
+from agentrelease.api.status import ReleaseStatus
+from agentrelease.api.vocabulary import API_VERSION, FINALIZER, MANAGED_BY_LABEL, OPERATOR_NAME, RELEASE_LABEL
+from agentrelease.core import bundle as identity
+from agentrelease.edges import kinds
+from agentrelease.engine.ports import Cluster, Conflict, Ref, Unusable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agentrelease.api.release import GuardrailRef
+    from agentrelease.api.status import Outcome
+    from agentrelease.engine.ports import Object
+
+
+class ClusterReleases:
+    """Reads are quorum reads; every write of a status carries the resourceVersion that was read."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._bundles: dict[tuple[str, str], Bundle] = {}  # revisions never change, so they may be kept
+
+    async def get(self, key: str) -> AgentRelease | None:
+        namespace, _, name = key.partition("/")
+        obj = await self._cluster.get(Ref(kinds.AGENT_RELEASE, namespace, name))
+        if obj is None:
+            return None
+        try:
+            return AgentRelease.from_object(obj)
+        except ValidationError as error:
+            raise Unusable(_sentence(error)) from None
+
+    async def write_status(self, release: AgentRelease, status: ReleaseStatus) -> AgentRelease:
+        obj = {
+            "apiVersion": API_VERSION,
+            "kind": "AgentRelease",
+            "metadata": {
+                "name": release.name,
+                "namespace": release.namespace,
+                "uid": release.uid,
+                "resourceVersion": release.resource_version,
+            },
+            "spec": release.spec.to_object(),
+            "status": status.to_object(),
+        }
+        written = await self._cluster.replace(obj, subresource="status")
+        version = written["metadata"]["resourceVersion"]
+        return release.model_copy(update={"status": status, "resource_version": version})
+
+    async def set_finalizer(self, release: AgentRelease, *, present: bool) -> None:
+        others = [name for name in release.finalizers if name != FINALIZER]
+        wanted = [*others, FINALIZER] if present else others
+        patch: dict[str, Any] = {
+            "metadata": {"finalizers": wanted, "resourceVersion": release.resource_version}
+        }
+        await self._cluster.merge(Ref(kinds.AGENT_RELEASE, release.namespace, release.name), patch)
+
+    async def record(self, release: AgentRelease, revision: str, digest: str) -> None:
+        stable = release.status.stable
+        parent = await self.bundle(release.namespace, stable.revision) if stable else None
+        spec: Object = {
+            "release": release.name,
+            "digest": digest,
+            "bundle": release.spec.bundle.to_object(),
+            "layers": identity.layer_digests(release.spec.bundle),
+        }
+        if stable and parent is not None:
+            changed = identity.changes(parent, release.spec.bundle)
+            spec |= {"parent": stable.revision, "changes": [change.to_object() for change in changed]}
+        obj = {
+            "apiVersion": API_VERSION,
+            "kind": "AgentRevision",
+            "metadata": {
+                "name": revision,
+                "namespace": release.namespace,
+                "labels": {RELEASE_LABEL: release.name, MANAGED_BY_LABEL: OPERATOR_NAME},
+            },
+            "spec": spec,
+        }
+        try:
+            await self._cluster.create(obj)
+        except Conflict:
+            return  # the same bundle is the same revision
+
+    async def bundle(self, namespace: str, revision: str) -> Bundle | None:
+        known = self._bundles.get((namespace, revision))
+        if known is not None:
+            return known
+        obj = await self._cluster.get(Ref(kinds.AGENT_REVISION, namespace, revision))
+        if obj is None:
+            return None
+        try:
+            found = Bundle.model_validate(obj["spec"]["bundle"])
+        except (ValidationError, KeyError):
+            return None  # a revision that this version can't read grants nothing
+        self._bundles[namespace, revision] = found
+        return found
+
+    async def conclude(self, namespace: str, revision: str, outcome: Outcome, reason: str) -> None:
+        at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        status = {"outcome": outcome.value, "reason": reason[:1024], "endedAt": at}
+        ref = Ref(kinds.AGENT_REVISION, namespace, revision)
+        await self._cluster.merge(ref, {"status": status}, subresource="status")
+
+    async def guardrails(self, release: AgentRelease) -> Sequence[GuardrailPolicySpec]:
+        return [await self._policy(release.namespace, ref) for ref in release.spec.guardrails]
+
+    async def _policy(self, namespace: str, ref: GuardrailRef) -> GuardrailPolicySpec:
+        if ref.policy is not None:
+            address = Ref(kinds.GUARDRAIL_POLICY, namespace, ref.policy)
+        else:
+            address = Ref(kinds.CLUSTER_GUARDRAIL_POLICY, "", ref.cluster_policy or "")
+        obj = await self._cluster.get(address)
+        if obj is None:
+            raise Unusable(f"spec.guardrails names {address.kind.name} {address.name}, which does not exist")
+        try:
+            return GuardrailPolicySpec.model_validate(obj["spec"])
+        except ValidationError as error:
+            raise Unusable(f"{address.kind.name} {address.name}: {_sentence(error)}") from None
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_input=False, include_url=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"

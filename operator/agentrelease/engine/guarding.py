@@ -1,0 +1,54 @@
+"""The policies of releases, compiled once for each content."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentrelease.core.blocks import metrics_read
+from agentrelease.core.guardrails import PlanError
+from agentrelease.core.plan import compile_plan
+from agentrelease.engine.observe import Guarding
+from agentrelease.engine.ports import Unusable
+
+if TYPE_CHECKING:
+    from agentrelease.api.guardrail import GuardrailPolicySpec
+    from agentrelease.api.release import AgentRelease
+    from agentrelease.engine.ports import Releases
+
+ALWAYS = frozenset({"agentrelease_tasks_total", "agentrelease_autonomy_in_effect", "agentrelease_info"})
+"""What the engine itself reads: the share, the level in effect, and who reports."""
+
+
+class Guardian:
+    """Reads and compiles policies. ``grid`` is the block length in seconds."""
+
+    def __init__(self, releases: Releases, grid: float) -> None:
+        self._releases = releases
+        self._grid = grid
+        self._known: dict[str, tuple[tuple[GuardrailPolicySpec, ...], Guarding]] = {}
+
+    async def of(self, release: AgentRelease) -> Guarding:
+        """Return a release's guardrails as they are now; raises ``Unusable`` in words for their author."""
+        specs = tuple(await self._releases.guardrails(release))
+        known = self._known.get(release.key)
+        if known is not None and known[0] == specs:
+            return known[1]
+        try:
+            guarding = Guarding(*compile_plan(specs, self._grid))
+        except PlanError as error:
+            raise Unusable(f"guardrails: {error}") from None
+        self._known[release.key] = (specs, guarding)
+        return guarding
+
+    def known(self, release: AgentRelease) -> Guarding | None:
+        """Return what was compiled last for a release, without reading."""
+        known = self._known.get(release.key)
+        return known[1] if known else None
+
+    def forget(self, key: str) -> None:
+        """Drop a release that is gone."""
+        self._known.pop(key, None)
+
+    def metrics(self) -> frozenset[str]:
+        """Return every counter that any known release needs."""
+        return ALWAYS.union(*(metrics_read(guarding.spec) for _, guarding in self._known.values()))

@@ -1,0 +1,225 @@
+"""From a look at Prometheus to what a decision may know: evidence, measured exposure, blindness.
+
+Pure but for nothing: everything comes in as values, so a recorded look gives the same answer again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+from typing import TYPE_CHECKING
+
+from agentrelease.api.status import Stage
+from agentrelease.api.vocabulary import Autonomy
+from agentrelease.core import blocks, intent
+from agentrelease.core.assess import Assessment, Requirements, assess
+from agentrelease.core.counters import increase
+from agentrelease.core.evidence import Absolute, Comparison, Concurrent, Frozen
+from agentrelease.core.exposure import ALL, Exposure
+from agentrelease.core.ledger import Ledger
+from agentrelease.core.reference import read_reference
+from agentrelease.core.situation import Measured
+
+if TYPE_CHECKING:
+    from agentrelease.api.guardrail import GuardrailPolicySpec
+    from agentrelease.api.release import AgentRelease
+    from agentrelease.api.status import Candidate
+    from agentrelease.core.guardrails import Plan
+    from agentrelease.core.series import Series, Snapshot
+
+WINDOW = 15.0
+"""Seconds over which the traffic share is measured."""
+
+SURE = 4.0
+"""Standard deviations by which a measured share may miss the intended one."""
+
+MARGIN = 0.005
+"""And this much more, for what is in flight while a weight changes."""
+
+EXTERNAL = "external"
+
+
+@dataclass(frozen=True, slots=True)
+class Guarding:
+    """The policies of a release, compiled."""
+
+    spec: GuardrailPolicySpec
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What one look says about one release."""
+
+    ledger: Ledger | None
+    assessment: Assessment | None
+    measured: Measured
+    blind: str
+
+
+def observe(
+    release: AgentRelease, guarding: Guarding | None, snapshot: Snapshot | None, why: str, now: float
+) -> Observed:
+    """Judge a release on a snapshot; ``why`` is a reason to be blind that is known already."""
+    candidate = release.status.candidate
+    if candidate is None:
+        return Observed(None, None, Measured(), why)
+    if snapshot is None or snapshot.problem:
+        problem = snapshot.problem if snapshot else "no evidence has been read yet"
+        return Observed(None, None, Measured(), why or problem)
+    measured = _measured(release, candidate, snapshot)
+    if guarding is None:
+        return Observed(None, None, measured, why)
+    blind = why or _stale(release, candidate, guarding, snapshot, now)
+    if candidate.stage is not Stage.RUNNING:
+        return Observed(None, None, measured, blind)
+    ledger = _absorbed(release, candidate, guarding, snapshot, (blind,) if blind else ())
+    phase = release.spec.phases[min(candidate.phase_index, len(release.spec.phases) - 1)]
+    requirements = Requirements(min_samples=phase.min_samples)
+    return Observed(ledger, assess(guarding.plan, ledger, snapshot.end, requirements), measured, blind)
+
+
+def ledger_of(release: AgentRelease, plan: Plan, at: float) -> Ledger:
+    """Return the ledger in the status, or a new one from ``at`` on if there is none or it can't be read."""
+    text = release.status.evidence
+    if text:
+        try:
+            return Ledger.from_json(text)
+        except ValueError:
+            pass  # an older or foreign text: evidence is earned anew, which only delays
+    return Ledger.new(plan, at)
+
+
+def comparison(release: AgentRelease, exposure: Exposure) -> Comparison:
+    """Return what the candidate is compared with at this exposure."""
+    if release.status.stable is None:
+        return Absolute()
+    if exposure.weight >= ALL:
+        record = read_reference(release.status.reference)
+        return Frozen(record) if record else Absolute()
+    return Concurrent(exposure.weight / 100 if exposure.weight > 0 else None)
+
+
+def _absorbed(
+    release: AgentRelease,
+    candidate: Candidate,
+    guarding: Guarding,
+    snapshot: Snapshot,
+    problems: tuple[str, ...],
+) -> Ledger:
+    ledger = ledger_of(release, guarding.plan, snapshot.end)
+    if snapshot.end <= ledger.through:
+        return ledger
+    exposure = intent.exposure(release)
+    audience = EXTERNAL if exposure.weight > 0 and exposure.cohort is not None else ""
+    stable = release.status.stable
+    span = blocks.Span(
+        namespace=release.namespace,
+        agent=release.name,
+        candidate=candidate.revision,
+        stable=stable.revision if stable else None,
+        start=ledger.through,
+        end=snapshot.end,
+        audience=audience,
+        stable_audience=audience,
+    )
+    block = blocks.block(snapshot, guarding.spec, span, problems)
+    return ledger.absorb(guarding.plan, block, exposure.autonomy, comparison(release, exposure))
+
+
+def _stale(
+    release: AgentRelease, candidate: Candidate, guarding: Guarding, snapshot: Snapshot, now: float
+) -> str:
+    """Say whose newest sample is too old; empty when evidence is fresh."""
+    limit = guarding.plan.stale_after
+    expected = [("the candidate", candidate.revision)]
+    stable = release.status.stable
+    if stable is not None and intent.exposure(release).weight < ALL:
+        expected.append(("stable", stable.revision))
+    series = snapshot.of(blocks.TASKS, release.namespace, release.name)
+    for who, revision in expected:
+        newest = max((one.newest for one in _of(series, revision)), default=None)
+        if newest is None:
+            return f"no samples of {who} ({revision})"
+        if snapshot.at - newest > limit:
+            return f"the newest sample of {who} ({revision}) is {snapshot.at - newest:.0f} s old"
+    return ""
+
+
+def _of(series: tuple[Series, ...], revision: str) -> tuple[Series, ...]:
+    return tuple(one for one in series if one.labels.get("release") == revision)
+
+
+# ---- measured exposure -----------------------------------------------------------------------------
+
+
+def _measured(release: AgentRelease, candidate: Candidate, snapshot: Snapshot) -> Measured:
+    exposure = intent.exposure(release)
+    stable = release.status.stable
+    series = snapshot.of(blocks.TASKS, release.namespace, release.name)
+    if exposure.cohort is not None and exposure.weight > 0:
+        series = tuple(one for one in series if one.labels.get("audience", EXTERNAL) == EXTERNAL)
+    start = max(candidate.confirmed_at, snapshot.end - WINDOW)
+    mine = _grown(_of(series, candidate.revision), start, snapshot.end)
+    theirs = _grown(_of(series, stable.revision), start, snapshot.end) if stable else 0.0
+    recent = _grown(_of(series, candidate.revision), snapshot.end - 2.0, snapshot.end)
+    level = _level(
+        snapshot.of(blocks.LEVELS, release.namespace, release.name), candidate.revision, snapshot.at
+    )
+    info = _of(snapshot.of(blocks.INFO, release.namespace, release.name), candidate.revision)
+    share = _share(mine, theirs) if exposure.weight > 0 else None
+    return Measured(
+        weight=None if share is None else 100 * share,
+        tasks=mine,
+        recent=recent,
+        autonomy=level,
+        reporting=any(snapshot.at - one.newest <= WINDOW for one in info),
+        disagreement=_disagreement(exposure, candidate, mine, theirs, level),
+        at=snapshot.at,
+    )
+
+
+def _grown(series: tuple[Series, ...], start: float, end: float) -> float | None:
+    grown = [g for g in (increase(one.samples, start, end) for one in series) if g is not None]
+    return sum(grown) if grown else None
+
+
+def _share(mine: float | None, theirs: float | None) -> float | None:
+    if mine is None or theirs is None or mine + theirs <= 0:
+        return None
+    return mine / (mine + theirs)
+
+
+def _level(series: tuple[Series, ...], revision: str, at: float) -> Autonomy | None:
+    """Return the highest level that any of the candidate's agents reports now."""
+    names = {level.value for level in Autonomy}
+    levels = [
+        Autonomy(one.labels["level"])
+        for one in _of(series, revision)
+        if one.labels.get("level") in names and one.samples[-1].value >= 1 and at - one.newest <= WINDOW
+    ]
+    return max(levels, default=None)
+
+
+def _disagreement(
+    exposure: Exposure, candidate: Candidate, mine: float | None, theirs: float | None, level: Autonomy | None
+) -> str:
+    if candidate.stage is not Stage.RUNNING:
+        return ""
+    if not candidate.confirmed_at:
+        return "the levers have not been seen in effect yet"
+    if level is None:
+        return "no agent of the candidate reports its autonomy"
+    if level is not exposure.autonomy:
+        return f"the agents report {level}, intended is {exposure.autonomy}"
+    if exposure.reached and not mine:
+        return "no traffic has reached the candidate in this phase yet"
+    share = exposure.weight / 100
+    if not 0 < share < 1:
+        return ""
+    total = (mine or 0.0) + (theirs or 0.0)
+    measured = _share(mine, theirs)
+    if measured is None or abs(measured - share) > SURE * sqrt(share * (1 - share) / total) + MARGIN:
+        shown = "unknown" if measured is None else f"{100 * measured:.1f} %"
+        return f"the measured share is {shown} of {total:g} tasks, intended is {exposure.weight:g} %"
+    return ""

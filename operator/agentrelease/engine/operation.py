@@ -1,0 +1,128 @@
+"""The running operator: ticks look at Prometheus, events and ticks fill the queue, workers reconcile.
+
+Everything that arrives only wakes a release up. What is true is read when a worker looks at it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from agentrelease.engine.ports import ClusterError
+from agentrelease.engine.queue import Band, ShutDown, WorkQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agentrelease.engine.guarding import Guardian
+    from agentrelease.engine.lookout import Lookout
+    from agentrelease.engine.ports import Kind, Object, Ref
+    from agentrelease.engine.reconcile import Reconciler
+    from agentrelease.engine.store import Store
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """``interval`` is seconds between looks; ``workers`` how many releases are looked at side by side."""
+
+    interval: float
+    workers: int
+
+
+class Operation:
+    """Ticks and workers around one queue. ``clock`` is the event loop's."""
+
+    def __init__(
+        self,
+        reconciler: Reconciler,
+        lookout: Lookout,
+        guardian: Guardian,
+        store: Store,
+        queue: WorkQueue[str],
+        rhythm: Rhythm,
+        clock: Callable[[], float],
+        release_kind: Kind,
+    ) -> None:
+        self._reconciler = reconciler
+        self._lookout = lookout
+        self._guardian = guardian
+        self._store = store
+        self._queue = queue
+        self._rhythm = rhythm
+        self._clock = clock
+        self._kind = release_kind
+
+    def wake(self, kind: Kind, namespace: str, name: str, event: str, _obj: Object) -> None:
+        """Take an event of any watched kind: look at the release it is, or at those it may concern."""
+        if kind == self._kind:
+            key = f"{namespace}/{name}"
+            if event == "DELETED":
+                self._guardian.forget(key)
+                self._lookout.forget(key)
+            self._queue.add(key, Band.CHANGE)
+            return
+        for ref in self._store.refs(self._kind):
+            if namespace in ("", ref.namespace):
+                self._queue.add(_key(ref), Band.CHANGE)
+
+    async def ticks(self) -> None:
+        """Look at Prometheus on a fixed rhythm and wake every release that has a candidate, for ever."""
+        due = self._clock()
+        while True:
+            active = [ref for ref in self._store.refs(self._kind) if self._is_active(ref)]
+            if active:
+                await self._lookout.look()
+                for ref in active:
+                    self._queue.add(_key(ref), Band.TICK)
+            due = max(due + self._rhythm.interval, self._clock())
+            await asyncio.sleep(due - self._clock())
+
+    async def workers(self) -> None:
+        """Work until the queue is shut down and drained."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._rhythm.workers):
+                group.create_task(self._work())
+
+    async def _work(self) -> None:
+        while True:
+            try:
+                key = await self._queue.get()
+            except ShutDown:
+                return
+            try:
+                await self._look_at(key)
+            finally:
+                self._queue.done(key)
+
+    async def _look_at(self, key: str) -> None:
+        try:
+            result = await self._reconciler.reconcile(key)
+        except ClusterError as error:
+            # the more urgent band, because what failed may have been a lowering write
+            delay = self._queue.retry(key, Band.LOWER)
+            log.warning(
+                "look failed", release=key, why=f"{type(error).__name__}: {error}", again_in=round(delay, 2)
+            )
+            return
+        except Exception as error:  # noqa: BLE001 - one release's bug must not stop the others
+            delay = self._queue.retry(key)
+            log.error(
+                "look broke", release=key, why=f"{type(error).__name__}: {error}", again_in=round(delay, 2)
+            )
+            return
+        self._queue.forget(key)
+        if result.after is not None:
+            self._queue.add_after(key, result.after, result.band)
+
+    def _is_active(self, ref: Ref) -> bool:
+        known = self._store.get(ref)
+        return known is not None and (known.active or known.deleting)
+
+
+def _key(ref: Ref) -> str:
+    return f"{ref.namespace}/{ref.name}"

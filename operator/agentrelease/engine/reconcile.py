@@ -1,0 +1,336 @@
+"""One look at one release: read, decide, act, record.
+
+Reading may fail in any part; what could not be read is unknown to the decision, and unknown never
+raises. Acting keeps every prefix safe:
+
+* up: intent in status → route → flags; a crash leaves less exposed than was intended;
+* down: flags → route → status, each tried although the one before failed; a crash leaves a note on
+  the flags, by which the next process finishes what this one began.
+
+Confirmation is not waited for here. The next look sees whether intended and live agree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from agentrelease.api.status import Stage
+from agentrelease.core import intent
+from agentrelease.core.bundle import canonical, digest_of, revision_name
+from agentrelease.core.decision import Decision, Direction, decide
+from agentrelease.core.exposure import ALL, Exposure
+from agentrelease.core.reference import write_reference
+from agentrelease.core.rollout import Move
+from agentrelease.core.situation import Desired, Live, Situation, SlotState
+from agentrelease.engine.observe import Guarding, Observed, ledger_of, observe
+from agentrelease.engine.placing import Bundles, placement
+from agentrelease.engine.ports import ClusterError, Conflict, Unusable
+from agentrelease.engine.queue import Band
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from agentrelease.api.bundle import Bundle
+    from agentrelease.api.release import AgentRelease
+    from agentrelease.api.status import ReleaseStatus
+    from agentrelease.engine.guarding import Guardian
+    from agentrelease.engine.levers import Lever, Reading
+    from agentrelease.engine.lookout import Lookout
+    from agentrelease.engine.ports import Recorder, Releases, SlotLoader
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """When to look again: in ``after`` seconds, in ``band``; ``None`` leaves it to events and ticks."""
+
+    after: float | None = None
+    band: Band = Band.TICK
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Everything a reconciler talks to. ``levers`` are in the order of going down: flags, then route."""
+
+    releases: Releases
+    levers: Sequence[Lever]
+    slots: SlotLoader
+    guardian: Guardian
+    recorder: Recorder
+    lookout: Lookout
+    epoch: Callable[[], int | None]
+    clock: Callable[[], float]
+
+
+class Reconciler:
+    """Looks at releases one by one; holds no state between looks."""
+
+    def __init__(self, outside: Outside) -> None:
+        self._out = outside
+
+    async def reconcile(self, key: str) -> Result:
+        """Look at one release. ``ClusterError`` means: nothing more could be done now, try again."""
+        try:
+            release = await self._out.releases.get(key)
+        except Unusable as error:
+            self._out.recorder.failed(key, "read", str(error))
+            return Result()
+        if release is None:
+            return Result()
+        return await _Look(self._out, release).run()
+
+
+class _Look:
+    """One look: the values that its steps share."""
+
+    def __init__(self, outside: Outside, release: AgentRelease) -> None:
+        self._out = outside
+        self._release = release
+        self._now = outside.clock()
+        self._epoch = outside.epoch()
+        self._bundles = Bundles({})
+        self._readings: list[Reading | None] = []
+        self._observed: Observed
+
+    async def run(self) -> Result:
+        situation = await self._situation()
+        decision = decide(situation, self._now)
+        if decision.direction is Direction.LOWER:
+            return await self._lower(decision)
+        if self._epoch is None:
+            return Result()
+        if not await self._tidy():
+            return Result(0.0, Band.CHANGE)
+        if decision.direction is Direction.RAISE:
+            await self._raise(decision)
+            return Result(0.1, Band.CHANGE)
+        await self._keep(decision)
+        return Result(0.2, Band.CHANGE) if decision.step.move is Move.FINISH else Result()
+
+    # ---- reading ---------------------------------------------------------------------------------
+
+    async def _situation(self) -> Situation:
+        release = self._release
+        digest = digest_of(release.spec.bundle)
+        desired = Desired(digest, revision_name(release.name, digest))
+        self._bundles = await self._read_bundles(desired)
+        live = await self._live()
+        guarding, why = await self._guarding()
+        self._observed = observe(release, guarding, self._out.lookout.latest, why, self._now)
+        return Situation(
+            release=release,
+            desired=desired,
+            live=live,
+            slot=await self._slot(),
+            measured=self._observed.measured,
+            assessment=self._observed.assessment,
+            blind=self._observed.blind,
+            leading=self._epoch is not None,
+        )
+
+    async def _read_bundles(self, desired: Desired) -> Bundles:
+        status = self._release.status
+        found: dict[str, Bundle] = {desired.revision: self._release.spec.bundle}
+        for part in (status.stable, status.candidate, status.previous):
+            if part is None or part.revision in found:
+                continue
+            try:
+                bundle = await self._out.releases.bundle(self._release.namespace, part.revision)
+            except ClusterError as error:
+                self._out.recorder.failed(self._release.key, "revision", str(error))
+                continue
+            if bundle is not None:
+                found[part.revision] = bundle
+        return Bundles(found)
+
+    async def _live(self) -> Live:
+        """Read every lever and join what they say; one that can't be read makes the whole unknown."""
+        intended = placement(self._release, self._bundles, self._now)
+        self._readings, missing = [], []
+        for lever in self._out.levers:
+            try:
+                reading: Reading | None = await lever.read(intended)
+                why = await lever.confirm(intended)
+            except ClusterError as error:
+                self._out.recorder.failed(self._release.key, f"{lever.name} read", str(error))
+                reading, why = None, f"{lever.name} could not be read"
+            self._readings.append(reading)
+            if reading is not None and reading.problem:
+                why = f"{lever.name}: {reading.problem}"
+            if why:
+                missing.append(why)
+        return _joined(self._readings, "; ".join(missing))
+
+    async def _guarding(self) -> tuple[Guarding | None, str]:
+        if self._release.status.candidate is None:
+            return None, ""
+        try:
+            return await self._out.guardian.of(self._release), ""
+        except (Unusable, ClusterError) as error:
+            return None, str(error)
+
+    async def _slot(self) -> SlotState | None:
+        candidate = self._release.status.candidate
+        if candidate is None or candidate.stage is not Stage.LOADING:
+            return None
+        slot = self._release.spec.delivery.slots.get(candidate.slot)
+        if slot is None:
+            return SlotState(None, available=False, problem=f"spec.delivery.slots has no {candidate.slot}")
+        try:
+            return await self._out.slots.state(self._release.namespace, slot)
+        except ClusterError as error:
+            return SlotState(None, available=False, problem=str(error))
+
+    # ---- acting ----------------------------------------------------------------------------------
+
+    async def _lower(self, decision: Decision) -> Result:
+        """Flags, route, status; each is tried whatever happened to the one before."""
+        target = placement(self._after(decision), self._bundles, self._now, note=self._note(decision))
+        failed = []
+        for lever in self._out.levers:
+            try:
+                await lever.lower(target)
+            except ClusterError as error:
+                failed.append(error)
+                self._out.recorder.failed(self._release.key, f"{lever.name} lower", str(error))
+        self._tell(decision)
+        try:
+            await self._out.releases.write_status(self._release, self._complete(decision))
+        except Conflict:
+            return Result(0.0, Band.LOWER)
+        if failed:
+            raise failed[0]
+        return Result(0.2, Band.LOWER)
+
+    async def _raise(self, decision: Decision) -> None:
+        """Status, slot, route, flags; any failure stops the rest."""
+        assert self._epoch is not None
+        if decision.step.move is Move.START:
+            await self._out.releases.record(self._release, *_names(decision.status))
+        written = await self._out.releases.write_status(self._release, self._complete(decision))
+        self._tell(decision)
+        self._release = written
+        await self._load()
+        target = placement(written, self._bundles, self._now)
+        for lever in reversed(self._out.levers):
+            await lever.raise_(target, self._epoch)
+
+    async def _keep(self, decision: Decision) -> None:
+        """Write the status if it says anything new, keep the slot loaded, renew the lease, mend drift."""
+        status = self._complete(decision)
+        if status != self._release.status:
+            self._release = await self._out.releases.write_status(self._release, status)
+        if decision.announce:
+            self._tell(decision)
+        await self._load()
+        await self._converge()
+
+    async def _load(self) -> None:
+        candidate = self._release.status.candidate
+        if candidate is None or candidate.stage is not Stage.LOADING:
+            return
+        bundle = self._bundles.by_revision.get(candidate.revision)
+        slot = self._release.spec.delivery.slots.get(candidate.slot)
+        if bundle is not None and slot is not None:
+            where = (self._release.namespace, self._release.name, candidate.slot, slot)
+            await self._out.slots.load(*where, candidate.revision, canonical(bundle))
+
+    async def _converge(self) -> None:
+        """Finish what a crash left half done, and renew the candidate's lease in good time."""
+        assert self._epoch is not None
+        candidate = self._release.status.candidate
+        if candidate is not None and candidate.stage is Stage.WITHDRAWING:
+            return
+        if candidate is not None and candidate.stage is Stage.RUNNING:
+            flags = self._readings[0]
+            if flags is None or flags.lease_until is None:
+                return
+            remaining = flags.lease_until - self._now
+            if remaining < self._release.spec.delivery.flags.lease_seconds * 2 / 3:
+                await self._out.levers[0].raise_(
+                    placement(self._release, self._bundles, self._now), self._epoch
+                )
+            return
+        if self._release.status.stable is None:
+            return
+        target = placement(self._release, self._bundles, self._now)
+        for lever, reading in reversed(list(zip(self._out.levers, self._readings, strict=True))):
+            if reading is not None and not reading.in_sync and not reading.halted:
+                await lever.raise_(target, self._epoch)
+
+    async def _tidy(self) -> bool:
+        """Keep the finalizer right; return whether the look may go on with the object as it was read."""
+        release = self._release
+        done = release.deleting and release.status.candidate is None
+        if done and release.finalizers:
+            await self._out.releases.set_finalizer(release, present=False)
+            return True
+        if not release.deleting and not release.finalizers:
+            await self._out.releases.set_finalizer(release, present=True)
+            return False
+        return True
+
+    def _note(self, decision: Decision) -> str:
+        """Return what the flags remember: a withdrawal by its revision, so that it can be resumed."""
+        candidate = self._release.status.candidate
+        withdrawn = candidate is not None and decision.step.move is Move.WITHDRAW
+        return f"{candidate.revision if candidate and withdrawn else '-'}: {decision.step.reason}"[:500]
+
+    # ---- recording -------------------------------------------------------------------------------
+
+    def _after(self, decision: Decision) -> AgentRelease:
+        return self._release.model_copy(update={"status": decision.status})
+
+    def _complete(self, decision: Decision) -> ReleaseStatus:
+        """Add evidence and epoch to the status that was decided."""
+        status, move = decision.status, decision.step.move
+        update: dict[str, object] = {"epoch": max(status.epoch, self._epoch or 0)}
+        ledger = self._observed.ledger
+        if move in (Move.ENTER, Move.STEP_BACK):
+            update |= self._entered(decision)
+        elif ledger is not None and status.candidate is not None:
+            update["evidence"] = ledger.to_json()
+        if ledger is not None:
+            self._out.lookout.note(self._release.key, ledger.through)
+        return status.model_copy(update=update)
+
+    def _entered(self, decision: Decision) -> dict[str, object]:
+        """Start the safe side anew in a new phase, and freeze stable's record when its traffic ends."""
+        snapshot = self._out.lookout.latest
+        at = snapshot.end if snapshot and snapshot.end else self._now
+        ledger = self._observed.ledger
+        if ledger is None:
+            guarding = self._out.guardian.known(self._release)
+            if guarding is None:
+                return {}
+            ledger = ledger_of(self._release, guarding.plan, at)
+        update: dict[str, object] = {"evidence": ledger.enter_phase(at).to_json()}
+        if decision.intended.weight >= ALL and intent.exposure(self._release).weight < ALL:
+            update["reference"] = write_reference(ledger)
+        return update
+
+    def _tell(self, decision: Decision) -> None:
+        self._out.recorder.decided(self._release, decision, self._epoch or 0)
+
+
+def _names(status: ReleaseStatus) -> tuple[str, str]:
+    assert status.candidate is not None
+    return status.candidate.revision, status.candidate.digest
+
+
+def _joined(readings: Sequence[Reading | None], missing: str) -> Live:
+    """Join the levers' views: the route knows reach, the flags know permission."""
+    if any(reading is None for reading in readings):
+        return Live(None, missing)
+    flags, *others = [reading for reading in readings if reading is not None]
+    exposure = Exposure()
+    for reading in others:
+        if reading.candidate is not None:
+            seen = reading.candidate
+            exposure = replace(exposure, mirror=seen.mirror, cohort=seen.cohort, weight=seen.weight)
+    if flags.candidate is not None:
+        exposure = replace(exposure, autonomy=flags.candidate.autonomy, tools=flags.candidate.tools)
+    return Live(exposure, missing, flags.lowered, halted=flags.halted, lease_until=flags.lease_until)
+
+
+__all__ = ["Outside", "Reconciler", "Result"]

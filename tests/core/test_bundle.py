@@ -202,11 +202,11 @@ def test_equal_bundles_have_no_changes():
 def test_a_diff_of_everything_stays_bounded():
     def many(prefix):
         return bundle(
-            tools=[{"name": f"{prefix}.{i}", "schema": SHA} for i in range(256)],
-            prompts=[{"name": f"{prefix}.{i}", "version": "v1", "digest": SHA} for i in range(64)],
+            tools=[{"name": f"{prefix}.{i}", "schema": SHA} for i in range(128)],
+            prompts=[{"name": f"{prefix}.{i}", "version": "v1", "digest": SHA} for i in range(32)],
         )
 
     found = changes(many("old"), many("new"))
     rest = [c for c in found if c.change is ChangeKind.MORE]
-    assert [(c.layer, c.to) for c in rest] == [("prompts", "104"), ("tools", "488")]
+    assert [(c.layer, c.to) for c in rest] == [("prompts", "40"), ("tools", "232")]
     assert len(found) == 2 * 25

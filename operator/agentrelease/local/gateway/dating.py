@@ -1,6 +1,6 @@
 """How a new report replaces an old one.
 
-`lastTransitionTime` moves only when a condition's `status` does; other controllers' entries are left alone. Pure.
+`lastTransitionTime` moves only when a condition's `status` does; other controllers' entries stay as they are.
 """
 
 from __future__ import annotations

@@ -63,11 +63,13 @@ def obstacle(rules: Iterable[Json], placement: Placement) -> str:
         return f"no rule has a backendRef to one of {', '.join(placement.services)}"
     if placement.candidate is None:
         return ""
-    exposure, service = placement.candidate.exposure, placement.candidate.service
+    exposure = placement.candidate.exposure
+    answering = {name for name, weight in weights(placement).items() if weight and exposure.weight}
+    answering |= {placement.candidate.service} if exposure.cohort else set()
     for rule in marked:
-        names = [service_of(ref, placement) for ref in rule["backendRefs"]]
-        if exposure.answers and service not in names:
-            return f"a rule has no backendRef to Service {service}; add it with weight 0"
+        absent = sorted(answering - _listed(rule, placement))
+        if absent:
+            return f"a rule has no backendRef to Service {absent[0]}; add it with weight 0"
         if exposure.weight > 0 and _foreign(rule, placement):
             return "a rule gives weight to a backend that is no slot, so shares can't be kept exactly"
     return ""
@@ -97,6 +99,10 @@ def _is_copy(rule: Json, placement: Placement) -> bool:
     return str(rule.get("name", "")).startswith(f"agentrelease-cohort.{placement.agent}.")
 
 
+def _listed(rule: Json, placement: Placement) -> set[str]:
+    return {name for ref in rule["backendRefs"] if (name := service_of(ref, placement))}
+
+
 def _foreign(rule: Json, placement: Placement) -> int:
     """Return the weight of backends that are not ours."""
     return sum(ref.get("weight", 1) for ref in rule["backendRefs"] if not service_of(ref, placement))
@@ -107,6 +113,9 @@ def _rule(rule: Json, placement: Placement) -> Json:
     # Beside a backend of somebody else, our part of the rule's traffic stays what it is.
     ours = sum(ref.get("weight", 1) for ref in rule["backendRefs"] if service_of(ref, placement))
     left = weights(placement, ours if _foreign(rule, placement) else None)
+    if {name for name, weight in left.items() if weight} - _listed(rule, placement):
+        # Where the arm that takes the rest is not listed, any weight would be all of the traffic.
+        left |= dict.fromkeys(exposed(placement), 0)
     for ref in rule["backendRefs"]:
         name = service_of(ref, placement)
         if name is not None:

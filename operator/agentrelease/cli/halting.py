@@ -68,12 +68,13 @@ def _changed(stored: str, agent: str, *, halted: bool, where: str) -> dict[str, 
     flag = _flag(halted=halted)
     if flags.get(f"{agent}.halt") == flag and halts(document, agent) == halted:
         return None
-    metadata = {**(document.get("metadata") or {}), "version": str(version_of(document) + 1)}
+    known = document.get("metadata")
+    metadata = {**(known if isinstance(known, dict) else {}), "version": str(version_of(document) + 1)}
     return {**document, "metadata": metadata, "flags": {**flags, f"{agent}.halt": flag}}
 
 
 def _flag(*, halted: bool) -> dict[str, Any]:
-    """Return the flag as a constant: no rule can outvote a person, and the operator knows it isn't its own."""
+    """Return the flag as a constant: no rule can outvote a person, and the operator knows whose it is."""
     flag = {
         "state": "ENABLED",
         "defaultVariant": "on" if halted else "off",

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 def release_list(releases: Sequence[tuple[AgentRelease, str]], frame: Frame, *, namespaces: bool) -> Table:
     """Return the table of releases, each with its creation time."""
     first = ["namespace"] if namespaces else []
-    table = frame.table(*first, "name", "phase", "step", "autonomy", ">weight", "verdict", "stable", ">age")
+    last = ["stable", ">age"] if frame.wide else [">age"]
+    table = frame.table(*first, "name", "phase", "step", "autonomy", ">weight", "verdict", *last, yielding=-2)
     for release, created in releases:
         where = [frame.text(release.namespace)] if namespaces else []
         table.add_row(*where, *_cells(release, created, frame))
@@ -44,6 +45,6 @@ def _cells(release: AgentRelease, created: str, frame: Frame) -> list[Text]:
         frame.text(level),
         frame.text(share),
         frame.text(verdict, style_of(verdict)),
-        frame.text(status.stable.revision if status.stable else none),
+        *([frame.text(status.stable.revision if status.stable else none)] if frame.wide else []),
         frame.text(none if born is None else age(frame.now - born)),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from agentrelease.engine.ports import Cluster
 
+_PIPE_COLUMNS = 140
 USER_AGENT = "kubectl-agent_release"
 
 
@@ -92,7 +94,15 @@ def run(where: Where, work: Callable[[Session], Awaitable[int | None]]) -> int:
 async def _connected(where: Where, work: Callable[[Session], Awaitable[int | None]]) -> int | None:
     target = choose(where.kubeconfig, where.context, where.namespace)
     async with await ApiServer.connect(target.credentials, user_agent=USER_AGENT) as cluster:
-        return await work(Session(cluster, target, Console()))
+        return await work(Session(cluster, target, _console()))
+
+
+def _console() -> Console:
+    """A terminal's own width; a pipe gets whole columns, for whoever reads them."""
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _PIPE_COLUMNS
+    return console
 
 
 def _fail(sentence: str) -> int:

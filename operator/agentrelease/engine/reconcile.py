@@ -211,6 +211,8 @@ class _Look:
         self._tell(decision)
         self._release = written
         await self._load()
+        if decision.step.move is Move.START:
+            return  # nothing is exposed yet, and before a first release the route is not ours to write
         target = placement(written, self._bundles, self._now)
         for lever in reversed(self._out.levers):
             await lever.raise_(target, self._epoch)

@@ -1,0 +1,438 @@
+"""A stage for the engine: a cluster in memory, a clock that is set by hand, and traffic that obeys the levers.
+
+The traffic is a ground truth. Every second it splits tasks by what the *stored* route says, lets agents
+act as far as the *stored* flags allow at that moment, and counts. Prometheus' answers are
+made from those counts. So the loop is closed as in production: a weight that nobody wrote measures as zero.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from agentrelease.api.vocabulary import API_VERSION, Autonomy
+from agentrelease.core.bundle import digest_of, revision_name
+from agentrelease.core.counters import Sample
+from agentrelease.core.series import Series, Snapshot
+from agentrelease.edges import kinds
+from agentrelease.edges.flags.configmap import ConfigMapFlags
+from agentrelease.edges.releases import ClusterReleases
+from agentrelease.edges.slots import Slots
+from agentrelease.edges.traffic.httproute import HTTPRouteTraffic
+from agentrelease.engine.guarding import Guardian
+from agentrelease.engine.lookout import Lookout
+from agentrelease.engine.ports import ClusterError, Ref
+from agentrelease.engine.reconcile import Outside, Reconciler
+from tests.support.memory_cluster import MemoryCluster
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from agentrelease.api.release import AgentRelease
+    from agentrelease.core.decision import Decision
+
+NAMESPACE, AGENT = "shop", "support"
+KEY = f"{NAMESPACE}/{AGENT}"
+START = 1_800_000_000.0
+HOLD = 30  # samples kept, in seconds
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What an agent with this prompt version does: shares of tasks."""
+
+    completion: float = 0.90
+    violations: float = 0.01
+    rogue: float = 0.0  # share of tasks with an executed action at any autonomy
+
+
+@dataclass
+class Tally:
+    """Counters of one revision."""
+
+    good: int = 0
+    bad: int = 0
+    violations: int = 0
+    executed: int = 0
+    samples: list[tuple[float, int, int, int, int, str]] = field(default_factory=list)
+
+
+class Told:
+    """Keeps what was told, for assertions."""
+
+    def __init__(self) -> None:
+        self.causes: list[str] = []
+        self.failures: list[tuple[str, str]] = []
+
+    def decided(self, _release: AgentRelease, decision: Decision, _epoch: int) -> None:
+        self.causes.append(decision.step.cause)
+
+    def failed(self, _key: str, what: str, why: str) -> None:
+        self.failures.append((what, why))
+
+
+class Stage:
+    """One agent, its levers, its traffic. ``rate`` is tasks a second."""
+
+    def __init__(self, *, rate: int = 100, seed: int = 7) -> None:
+        self.cluster = MemoryCluster()
+        self.now = START
+        self.rate = rate
+        self.random = random.Random(seed)
+        self.behaviours: dict[str, Behaviour] = {}
+        self.tallies: dict[tuple[str, str], Tally] = {}  # by revision and audience
+        self.prometheus_up = True
+        self.accepts_routes = True
+        self.exposed: list[tuple[float, str, float]] = []  # (time, revision, weight live)
+        self.told = Told()
+        self.epoch: int | None = 1
+        self.operator = self.new_operator()
+
+    # ---- the operator ----------------------------------------------------------------------------
+
+    def new_operator(self) -> Reconciler:
+        """A process that knows nothing but what is stored."""
+        releases = ClusterReleases(self.cluster)
+        self.guardian = Guardian(releases, 1.0)
+        self.lookout = Lookout(self, self.guardian)
+        outside = Outside(
+            releases=releases,
+            levers=(
+                ConfigMapFlags(self.cluster, jitter=lambda: 0.0),
+                HTTPRouteTraffic(self.cluster, jitter=lambda: 0.0),
+            ),
+            slots=Slots(self.cluster),
+            guardian=self.guardian,
+            recorder=self.told,
+            lookout=self.lookout,
+            epoch=lambda: self.epoch,
+            clock=lambda: self.now,
+        )
+        return Reconciler(outside)
+
+    async def step(self, looks: int = 3) -> None:
+        """One second: traffic, a look at Prometheus, and a few looks at the release."""
+        self._traffic()
+        self.now += 1.0
+        await self._controllers()
+        await self.lookout.look()
+        for _ in range(looks):
+            try:
+                await self.operator.reconcile(KEY)
+            except ClusterError as error:
+                self.told.failed(KEY, "look", str(error))
+
+    async def run(self, seconds: int, until: str = "") -> AgentRelease:
+        """Go on until the phase is ``until``, at most so long, and return the release."""
+        for _ in range(seconds):
+            await self.step()
+            release = await self.release()
+            if until and release.status.phase == until:
+                return release
+        release = await self.release()
+        if until:
+            status = release.status
+            raise AssertionError(f"still {status.phase}, not {until}: {status.verdict}: {status.reason}")
+        return release
+
+    # ---- what people write -------------------------------------------------------------------------
+
+    async def install(self, policy: dict[str, Any] | None = None) -> None:
+        """What the platform team installs once."""
+        for slot in ("blue", "green"):
+            await self.cluster.create(_deployment(f"{AGENT}-{slot}"))
+        await self.cluster.create(_route())
+        await self.cluster.create(_policy(policy or POLICY))
+
+    async def apply(self, prompt: str, behaviour: Behaviour | None = None, **spec: Any) -> str:
+        """Apply a bundle that differs by its prompt version, and return its revision."""
+        wanted = {**SPEC, "bundle": {**BUNDLE, "prompts": [_prompt(prompt)]}, **spec}
+        ref = Ref(kinds.AGENT_RELEASE, NAMESPACE, AGENT)
+        stored = await self.cluster.get(ref)
+        if stored is None:
+            await self.cluster.create(
+                {"apiVersion": API_VERSION, "kind": "AgentRelease", "metadata": _meta(AGENT), "spec": wanted}
+            )
+        else:
+            await self.cluster.replace(stored | {"spec": wanted})
+        release = await self.release()
+        revision = revision_name(AGENT, digest_of(release.spec.bundle))
+        self.behaviours.setdefault(revision, behaviour or Behaviour())
+        return revision
+
+    async def release(self) -> AgentRelease:
+        found = await ClusterReleases(self.cluster).get(KEY)
+        assert found is not None
+        return found
+
+    # ---- what is stored, in the world's eyes ---------------------------------------------------------
+
+    def reach(self) -> dict[str, tuple[float, float]]:
+        """Revision → (share of ordinary traffic, share mirrored), as the stored route says."""
+        route = self.cluster.objects[Ref(kinds.HTTP_ROUTE, NAMESPACE, AGENT)]
+        found: dict[str, tuple[float, float]] = {}
+        rule = route["spec"]["rules"][-1]  # the base rule comes after a cohort's
+        total = sum(ref.get("weight", 1) for ref in rule["backendRefs"]) or 1
+        for ref in rule["backendRefs"]:
+            found[self._revision_of(ref["name"])] = (ref.get("weight", 1) / total, 0.0)
+        for one in rule.get("filters", ()):
+            if one["type"] == "RequestMirror":
+                mirror = one["requestMirror"]
+                revision = self._revision_of(mirror["backendRef"]["name"])
+                found[revision] = (found.get(revision, (0.0, 0.0))[0], mirror.get("percent", 100) / 100)
+        return found
+
+    def cohort(self) -> str:
+        """The revision that the cohort's rule leads to, or nothing."""
+        rules = self.cluster.objects[Ref(kinds.HTTP_ROUTE, NAMESPACE, AGENT)]["spec"]["rules"]
+        if len(rules) < 2:
+            return ""
+        return self._revision_of(max(rules[0]["backendRefs"], key=lambda ref: ref.get("weight", 1))["name"])
+
+    def level(self, revision: str) -> Autonomy:
+        """What the stored flags allow a revision at this moment."""
+        stored = self.cluster.objects.get(Ref(kinds.CONFIG_MAP, NAMESPACE, "support-flags"))
+        if stored is None:
+            return Autonomy.OBSERVE
+        flag = json.loads(stored["data"][f"{AGENT}.flagd.json"])["flags"][f"{AGENT}.autonomy-level"]
+        return Autonomy(flag["variants"][_evaluate(flag, revision, self.now)])
+
+    def _revision_of(self, service: str) -> str:
+        deployment = self.cluster.objects[Ref(kinds.DEPLOYMENT, NAMESPACE, service)]
+        return deployment["spec"]["template"]["metadata"]["annotations"].get("agentrelease.dev/revision", "")
+
+    # ---- traffic and Prometheus ----------------------------------------------------------------------
+
+    def _traffic(self) -> None:
+        reach, cohort = self.reach(), self.cohort()
+        for revision, (weight, mirror) in reach.items():
+            if not revision:
+                continue
+            ordinary = sum(self.random.random() < weight for _ in range(self.rate))
+            mirrored = sum(self.random.random() < mirror for _ in range(self.rate)) if mirror else 0
+            self._work(revision, ordinary + mirrored)
+            self._work(revision, self.rate // 10 if revision == cohort else 0, "internal")
+            self.exposed.append((self.now, revision, weight))
+
+    def _work(self, revision: str, tasks: int, audience: str = "external") -> None:
+        tally = self.tallies.setdefault((revision, audience), Tally())
+        behaviour = self.behaviours.get(revision, Behaviour())
+        for _ in range(tasks):
+            good = self.random.random() < behaviour.completion
+            tally.good += good
+            tally.bad += not good
+            tally.violations += self.random.random() < behaviour.violations
+            tally.executed += self.random.random() < behaviour.rogue
+        tally.samples.append(
+            (self.now + 0.9, tally.good, tally.bad, tally.violations, tally.executed, self.level(revision))
+        )
+        del tally.samples[:-HOLD]
+
+    async def look(self, _metrics: Iterable[str], _since: float | None) -> Snapshot:
+        """Answer as Prometheus would."""
+        if not self.prometheus_up:
+            return Snapshot(at=0.0, end=0.0, since=0.0, problem="Prometheus: unreachable (ConnectError)")
+        key = (NAMESPACE, AGENT)
+        return Snapshot(
+            at=self.now,
+            end=self.now,
+            since=self.now - HOLD,
+            series={name: {key: tuple(series)} for name, series in self._series().items()},
+        )
+
+    def _series(self) -> dict[str, list[Series]]:
+        found: dict[str, list[Series]] = {}
+
+        def add(name: str, labels: dict[str, str], values: list[tuple[float, float]]) -> None:
+            samples = tuple(Sample(at, value) for at, value in values)
+            found.setdefault(name, []).append(Series(labels, samples))
+
+        for (revision, audience), tally in self.tallies.items():
+            own, kept = {"release": revision, "audience": audience}, tally.samples
+            add("agentrelease_tasks_total", own | {"outcome": "completed"}, [(s[0], s[1]) for s in kept])
+            add("agentrelease_tasks_total", own | {"outcome": "failed"}, [(s[0], s[2]) for s in kept])
+            add("agentrelease_policy_violations_total", own, [(s[0], s[3]) for s in kept])
+            add("agentrelease_actions_total", own | {"disposition": "executed"}, [(s[0], s[4]) for s in kept])
+            add("agentrelease_info", own, [(s[0], 1.0) for s in kept])
+            for level in Autonomy:
+                values = [(s[0], float(s[5] == level)) for s in kept]
+                add("agentrelease_autonomy_in_effect", own | {"level": level.value}, values)
+        return found
+
+    # ---- the controllers of others -------------------------------------------------------------------
+
+    async def _controllers(self) -> None:
+        for ref, obj in list(self.cluster.objects.items()):
+            if ref.kind == kinds.DEPLOYMENT:
+                obj["status"] = _available(obj["metadata"]["generation"])
+                revision = self._revision_of(ref.name)
+                if revision and (revision, "external") not in self.tallies:
+                    self._work(revision, 0)
+            if ref.kind == kinds.HTTP_ROUTE and self.accepts_routes:
+                obj["status"] = _accepted(obj["metadata"]["generation"])
+        for (revision, audience), tally in self.tallies.items():
+            if tally.samples and tally.samples[-1][0] < self.now - 0.5 and self._runs(revision):
+                self._work(revision, 0, audience)
+
+    def _runs(self, revision: str) -> bool:
+        return any(self._revision_of(f"{AGENT}-{slot}") == revision for slot in ("blue", "green"))
+
+
+def _evaluate(flag: dict[str, Any], revision: str, now: float) -> str:
+    """Evaluate the few operators that our documents use; the real evaluators are tested elsewhere."""
+
+    def value(rule: Any) -> Any:
+        if not isinstance(rule, dict):
+            return rule
+        (name, arguments), *_ = rule.items()
+        if name == "var":
+            return {"release": revision, "$flagd.timestamp": now}.get(arguments, "")
+        if name == "if":
+            condition, then, otherwise = arguments
+            return value(then) if value(condition) else value(otherwise)
+        given = [value(a) for a in arguments]
+        if name == "===":
+            return given[0] == given[1]
+        if name == "<":
+            return all(a < b for a, b in zip(given, given[1:], strict=False))
+        raise AssertionError(f"{name} is not used in our documents")
+
+    return value(flag.get("targeting")) or flag["defaultVariant"]
+
+
+# ---- manifests -----------------------------------------------------------------------------------
+
+
+def _meta(name: str) -> dict[str, Any]:
+    return {"name": name, "namespace": NAMESPACE}
+
+
+def _prompt(version: str) -> dict[str, str]:
+    return {"name": "system", "version": version, "digest": "sha256:" + "a" * 64}
+
+
+def _deployment(name: str) -> dict[str, Any]:
+    template = {"metadata": {"annotations": {"agentrelease.dev/revision": ""}, "labels": {"app": name}}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": _meta(name),
+        "spec": {"replicas": 1, "template": template},
+    }
+
+
+def _available(generation: int) -> dict[str, int]:
+    return {"observedGeneration": generation, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1}
+
+
+def _route() -> dict[str, Any]:
+    backends = [
+        {"name": f"{AGENT}-blue", "port": 8080, "weight": 100},
+        {"name": f"{AGENT}-green", "port": 8080, "weight": 0},
+    ]
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": _meta(AGENT),
+        "spec": {"parentRefs": [{"name": "edge"}], "rules": [{"backendRefs": backends}]},
+    }
+
+
+def _accepted(generation: int) -> dict[str, Any]:
+    conditions = [
+        {"type": kind, "status": "True", "reason": kind, "observedGeneration": generation}
+        for kind in ("Accepted", "ResolvedRefs")
+    ]
+    return {
+        "parents": [
+            {"parentRef": {"name": "edge"}, "controllerName": "test/gateway", "conditions": conditions}
+        ]
+    }
+
+
+def _policy(spec: dict[str, Any]) -> dict[str, Any]:
+    return {"apiVersion": API_VERSION, "kind": "GuardrailPolicy", "metadata": _meta("defaults"), "spec": spec}
+
+
+POLICY: dict[str, Any] = {
+    "staleAfter": "5s",
+    "blindAfter": "20s",
+    "metrics": [
+        {
+            "name": "task-completion",
+            "class": "quality",
+            "ratio": {
+                "good": {"metric": "agentrelease_tasks_total", "match": {"outcome": "completed"}},
+                "of": {"metric": "agentrelease_tasks_total"},
+            },
+            "worseWhen": "lower",
+            "tolerance": {"absolute": 0.03},
+            "maxHarm": {"absolute": 0.15},
+            "onBreach": "rollback",
+        },
+        {
+            "name": "policy-violations",
+            "class": "safety",
+            "ratio": {
+                "bad": {"metric": "agentrelease_policy_violations_total"},
+                "of": {"metric": "agentrelease_tasks_total"},
+            },
+            "worseWhen": "higher",
+            "tolerance": {"absolute": 0.02},
+            "maxHarm": {"absolute": 0.08},
+            "onBreach": "rollback",
+        },
+        {
+            "name": "forbidden-action",
+            "class": "safety",
+            "event": {"metric": "agentrelease_actions_total", "match": {"disposition": "executed"}},
+            "whenAutonomy": ["observe", "suggestion-only"],
+            "onBreach": "rollback",
+        },
+    ],
+}
+
+BUNDLE: dict[str, Any] = {
+    "model": {"name": "provider/model-x", "version": "2026-10-14"},
+    "prompts": [_prompt("v1")],
+    "retrieval": [],
+    "tools": [
+        {"name": "kb.search", "schema": "sha256:" + "b" * 64, "effect": "read"},
+        {"name": "ticket.comment", "schema": "sha256:" + "c" * 64, "effect": "write"},
+        {"name": "payments.refund", "schema": "sha256:" + "d" * 64, "effect": "irreversible"},
+    ],
+    "connectors": [],
+    "policies": [],
+    "routing": {"version": "r1"},
+    "postProcessing": {"version": "p1"},
+    "memory": {"version": "m1"},
+    "workflow": {"version": "w1"},
+}
+
+SPEC: dict[str, Any] = {
+    "firstRelease": "promote",
+    "delivery": {
+        "slots": {
+            "blue": {"service": f"{AGENT}-blue", "deployment": f"{AGENT}-blue"},
+            "green": {"service": f"{AGENT}-green", "deployment": f"{AGENT}-green"},
+        },
+        "route": {"httpRoute": AGENT},
+        "flags": {"configMap": "support-flags", "leaseSeconds": 20},
+    },
+    "phases": [
+        {"name": "shadow", "mirror": 100, "autonomy": "observe"},
+        {
+            "name": "internal",
+            "cohort": {"header": {"name": "x-audience", "value": "internal"}},
+            "autonomy": "suggestion-only",
+        },
+        {"name": "canary-10", "weight": 10, "autonomy": "suggestion-only"},
+        {"name": "half", "weight": 50, "autonomy": "limited-action"},
+        {"name": "all", "weight": 100, "autonomy": "limited-action"},
+        {"name": "full", "weight": 100, "autonomy": "full-action"},
+    ],
+    "guardrails": [{"policy": "defaults"}],
+    "rollback": {"holdBudget": "10s"},
+}

@@ -68,6 +68,8 @@ class ConfigMapFlags:
         document = stored.amend(found, placement, self._written.get(ref, 0))
         self._written[ref] = max(version_of(document), self._written.get(ref, 0))
         obj = obj or _fresh(placement)
+        # Events come only from objects with these labels; a person's ConfigMap gets them if it has none.
+        obj["metadata"]["labels"] = _labels(placement) | (obj["metadata"].get("labels") or {})
         if document != found:
             obj["data"] = (obj.get("data") or {}) | {key: text(document)}
         return obj
@@ -92,13 +94,13 @@ def _document(obj: Object | None, placement: Placement) -> Any:
         return None
 
 
+def _labels(placement: Placement) -> dict[str, str]:
+    return {MANAGED_BY_LABEL: OPERATOR_NAME, RELEASE_LABEL: placement.agent}
+
+
 def _fresh(placement: Placement) -> Object:
     """Return a new ConfigMap, owned by the release so that it goes when the release does."""
-    metadata: Object = {
-        "name": placement.config_map,
-        "namespace": placement.namespace,
-        "labels": {MANAGED_BY_LABEL: OPERATOR_NAME, RELEASE_LABEL: placement.agent},
-    }
+    metadata: Object = {"name": placement.config_map, "namespace": placement.namespace}
     if placement.owner:
         # blockOwnerDeletion would let the flags hold up the deletion of their release
         owner = {key: value for key, value in placement.owner.items() if key != "blockOwnerDeletion"}

@@ -43,7 +43,7 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Exposed:
-    """When a revision first answered users, and when route and flags were safe for good; ``None`` = not yet."""
+    """When a revision answered first, and when route and flags were safe for good; ``None``: not yet."""
 
     since: float | None = None
     route_safe: float | None = None

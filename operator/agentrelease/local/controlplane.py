@@ -97,11 +97,19 @@ def read(directory: Path) -> ControlPlane | None:
         state = json.loads((directory / _STATE).read_text())
     except (FileNotFoundError, json.JSONDecodeError):
         return None
-    if not state.get("ready"):
+    if not state.get("ready") or not _alive(state["pid"]):
         return None
     return ControlPlane(
         Path(state["kubeconfig"]), state["server"], state["pid"], Path(state["dir"]), Path(state["auditLog"])
     )
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def existing() -> ControlPlane | None:

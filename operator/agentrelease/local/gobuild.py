@@ -19,6 +19,7 @@ __all__ = ["BuildFailed", "GoProgram", "install"]
 
 # No debug information: nobody debugs these programs, and it costs a tenth of the build.
 _FLAGS = ("-trimpath", "-gcflags=all=-dwarf=false")
+_SOURCES = {".go", ".mod", ".sum", ".yaml"}
 _LAST_LINES = 30
 
 
@@ -41,7 +42,8 @@ class GoProgram:
 
     def artefact(self) -> Artefact:
         """Where it goes, and what it depends on: sources, locked modules, flags, compiler."""
-        sources = sorted(self.directory.glob("[!.]*.*")) if self.directory else []
+        files = sorted(self.directory.iterdir()) if self.directory else []
+        sources = [file for file in files if file.suffix in _SOURCES]
         parts = (go().version, *self.build_arguments(), self.package, self.version)
         return Artefact(root() / "bin" / self.name, digest(*parts, *sources))
 

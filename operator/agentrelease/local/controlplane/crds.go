@@ -8,8 +8,10 @@ import (
 	"regexp"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
+	typed "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset/typed/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -26,29 +28,35 @@ func installCRDs(ctx context.Context, config *rest.Config, dirs []string) error 
 	if err != nil {
 		return err
 	}
-	definitions := client.ApiextensionsV1().CustomResourceDefinitions()
-	var names []string
+	var found []*apiextensions.CustomResourceDefinition
 	for _, dir := range dirs {
-		found, err := readCRDs(dir)
+		read, err := readCRDs(dir)
 		if err != nil {
 			return err
 		}
-		for _, definition := range found {
-			_, err := definitions.Create(ctx, definition, metav1.CreateOptions{})
-			if err != nil && !apierrors.IsAlreadyExists(err) {
-				return fmt.Errorf("%s: %w", dir, err)
-			}
-			names = append(names, definition.Name)
-		}
+		found = append(found, read...)
 	}
-	for _, name := range names {
-		served := func(ctx context.Context) (bool, error) {
-			definition, err := definitions.Get(ctx, name, metav1.GetOptions{})
-			return err == nil && established(definition), err
-		}
-		if err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, served); err != nil {
-			return fmt.Errorf("%s is not served: %w", name, err)
-		}
+	// At once, since the API server compiles the rules of each while it creates it.
+	group, ctx := errgroup.WithContext(ctx)
+	for _, definition := range found {
+		group.Go(func() error { return installCRD(ctx, client.ApiextensionsV1().CustomResourceDefinitions(), definition) })
+	}
+	return group.Wait()
+}
+
+func installCRD(
+	ctx context.Context, client typed.CustomResourceDefinitionInterface, definition *apiextensions.CustomResourceDefinition,
+) error {
+	_, err := client.Create(ctx, definition, metav1.CreateOptions{})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return err
+	}
+	served := func(ctx context.Context) (bool, error) {
+		current, err := client.Get(ctx, definition.Name, metav1.GetOptions{})
+		return err == nil && established(current), err
+	}
+	if err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, served); err != nil {
+		return fmt.Errorf("%s is not served: %w", definition.Name, err)
 	}
 	return nil
 }

@@ -33,10 +33,24 @@ func claimDirectory(dir string) (string, error) {
 	if err := lock(dir); err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(filepath.Join(dir, stateFile), []byte("{}"), 0o644); err != nil {
+	if err := markIdle(dir); err != nil {
 		return "", err
 	}
 	return dir, os.MkdirAll(filepath.Join(dir, "pki"), 0o700)
+}
+
+// vacate removes the directory, or leaves it for another start.
+func vacate(dir string, keep bool) {
+	if keep {
+		_ = markIdle(dir)
+	} else {
+		_ = os.RemoveAll(dir)
+	}
+}
+
+// markIdle says that the directory is ours and that nothing serves from it (yet, any more).
+func markIdle(dir string) error {
+	return os.WriteFile(filepath.Join(dir, stateFile), []byte("{}"), 0o644)
 }
 
 func checkOurs(dir string) error {

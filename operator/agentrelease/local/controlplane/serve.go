@@ -65,9 +65,7 @@ func serve(arguments []string) error {
 	if err != nil {
 		return err
 	}
-	if !o.keep {
-		defer os.RemoveAll(dir)
-	}
+	defer vacate(dir, o.keep)
 	err = serveFrom(ctx, dir, o)
 	if ctx.Err() != nil {
 		return nil // told to stop, in whatever state

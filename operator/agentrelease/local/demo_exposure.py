@@ -57,7 +57,7 @@ def autonomy(document: str, agent: str, revision: str) -> str:
         evaluator.set_flags(document)
         context = EvaluationContext("demo-observer", {"release": revision})
         return str(evaluator.resolve_string_value(f"{agent}.autonomy-level", OBSERVE, context).value)
-    except (ValueError, OpenFeatureError):
+    except (ValueError, TypeError, AttributeError, OpenFeatureError):  # the evaluator's own, for odd JSON
         return OBSERVE
 
 

@@ -272,7 +272,7 @@ async def test_lowering_wins_against_a_neighbour_who_never_stops_writing(
 
     writers = [asyncio.create_task(write()) for _ in range(3)]
     try:
-        for _ in range(10):
+        for _ in range(3):
             await lever.lower(placed(placement.namespace, NOTHING, note=f"{CANDIDATE}: enough"))
             assert (await lever.read(placement)).candidate == NOTHING
             await lever.lower(placement)  # up again, so that there is something to lower

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 TRIES = 10
 LONGEST_NOTE = 1024
 
-_PAUSE = 0.05  # seconds, times the number of lost races, times a random part
+_PAUSE = 0.02  # seconds, times the number of lost races, times a random part
 
 
 class Fence:

@@ -138,17 +138,18 @@ def test_its_answers_and_its_counters_agree(start_agent):
     assert 0 < completed < 100
 
 
-def test_a_mirrored_request_has_no_effect_and_does_not_show_the_fault_of_v3(start_agent):
+def test_a_mirrored_request_has_no_effect_and_neither_it_nor_a_colleague_shows_the_fault_of_v3(start_agent):
     agent = start_agent(prompts="v3")
     agent.grant("full-action", allow=(READ, WRITE, REFUND))
-    agent.behave(live_violations=1.0, violations=0.0)
+    agent.behave(userViolations=1.0, violations=0.0)
     shadow = agent.ask(30, **BILLING, host="support.example-shadow:8080")
     assert dispositions(shadow) == {"simulated"}
     assert not any(a["violation"] for a in shadow)
     assert all(a["shadow"] for a in shadow)
+    assert not any(a["violation"] for a in agent.ask(5, **BILLING, audience="internal"))
     live = agent.ask(5, **BILLING)
     assert all(a["violation"] and not a["shadow"] for a in live)
-    assert total(agent, "agentrelease_tasks_total") == 35
+    assert total(agent, "agentrelease_tasks_total") == 40
 
 
 @pytest.mark.parametrize(

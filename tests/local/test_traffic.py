@@ -48,7 +48,7 @@ async def test_it_counts_by_release_what_the_answers_say(start_agent):
 
 async def test_a_session_keeps_its_person_and_the_mix_is_as_asked():
     async with _listener() as (url, heard):
-        await Traffic(url, Load(rate=2000, max_requests=1500), Mix(sessions=300)).run()
+        await Traffic(url, Load(rate=2000, max_requests=1500), Mix(turns=5)).run()
     people = {}
     for headers in heard:
         person = tuple(headers[f"x-{name}"] for name in ("audience", "risk-tier", "workflow-class"))

@@ -26,15 +26,17 @@ class NotLoopback(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """Who asks: shares of requests in 0…1, and how many sessions they belong to.
+    """Who asks: shares of sessions in 0…1, and how many requests a session makes, one after the other.
 
-    A session keeps its audience and its strata, as a person would.
+    A session keeps its audience and its strata, as a person would. Where the split follows sessions,
+    more than one request each makes tasks depend on each other; a policy that counts tasks as
+    independent (``unit: task``) needs one.
     """
 
     internal: float = 0.10
     high_risk: float = 0.15
     billing: float = 0.40
-    sessions: int = 500
+    turns: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,6 @@ class Traffic:
     async def run(self) -> Totals:
         """Send until stopped or a bound is reached, wait for the last answers, return the totals."""
         loop = asyncio.get_running_loop()
-        rng = Random(self._seed)  # noqa: S311 - demo traffic that can be repeated
         began, under_way = loop.time(), set[asyncio.Task[None]]()
         limit = min(self._load.max_requests, int(self._load.duration * self._load.rate))
         connector = aiohttp.TCPConnector(limit=0)
@@ -119,7 +120,7 @@ class Traffic:
                 due = began + number / self._load.rate
                 if await self._stopped_before(due) or loop.time() - began > self._load.duration:
                     break
-                headers = self._headers(rng.randrange(self._mix.sessions))
+                headers = self._headers(number // self._mix.turns)
                 if len(under_way) >= self._load.in_flight:
                     self.totals.shed += 1
                     continue
@@ -141,10 +142,10 @@ class Traffic:
         return True
 
     def _headers(self, number: int) -> dict[str, str]:
-        person = Random(f"{self._seed}/{number}")  # noqa: S311
+        person = Random(f"{self._seed}/{number}")  # noqa: S311 - demo traffic that can be repeated
         mix = self._mix
         headers = {
-            "x-session": f"session-{number}",
+            "x-session": f"session-{self._seed}-{number}",
             "x-audience": "internal" if person.random() < mix.internal else "external",
             "x-risk-tier": "high" if person.random() < mix.high_risk else "low",
             "x-workflow-class": "billing" if person.random() < mix.billing else "general",

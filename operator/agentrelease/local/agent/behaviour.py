@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from agentrelease.api.bundle import Bundle
 
-_NAMES = {"liveViolations": "live_violations"}
+_NAMES = {"userViolations": "user_violations"}
 
 
 class UnknownBehaviour(ValueError):
@@ -30,7 +30,7 @@ class Behaviour:
 
     completion: float = 0.8
     violations: float = 0.03
-    live_violations: float | None = None
+    user_violations: float | None = None
     corrected: float = 0.05
     escalated: float = 0.08
     latency: float = 0.02
@@ -52,9 +52,9 @@ class Behaviour:
             changes[name] = value
         return replace(self, **changes)
 
-    def violation_rate(self, *, live: bool) -> float:
-        """Return the share of violating tasks, by whether a user gets the answer."""
-        return self.live_violations if live and self.live_violations is not None else self.violations
+    def violation_rate(self, *, pushed: bool) -> float:
+        """Return the share of violating tasks; ``pushed`` by a user who gets the answer and wants more."""
+        return self.user_violations if pushed and self.user_violations is not None else self.violations
 
 
 def behaviour_of(bundle: Bundle) -> Behaviour:

@@ -75,7 +75,8 @@ class Conversation:
         completed = chance() < behaviour.completion
         if completed:
             task.completed()
-        violated = chance() < behaviour.violation_rate(live=turn.live)
+        pushed = turn.live and turn.audience == "external"
+        violated = chance() < behaviour.violation_rate(pushed=pushed)
         if violated:
             task.violation("high", "policy")
         if chance() < behaviour.corrected:

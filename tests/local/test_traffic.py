@@ -92,6 +92,13 @@ async def test_an_agent_that_never_answers_does_not_pile_up_requests():
     assert totals.answered == totals.sent
 
 
+@pytest.mark.parametrize("tail", ["", "/"])
+async def test_a_gateway_without_a_path_is_asked_for_tasks(tail):
+    async with _listener() as (url, heard):
+        totals = await Traffic(url.removesuffix("/task") + tail, Load(max_requests=1)).run()
+    assert (totals.answered, len(heard)) == (1, 1)
+
+
 async def test_a_route_that_matches_a_host_gets_it():
     async with _listener() as (url, heard):
         await Traffic(url, Load(max_requests=1), host="support.example").run()

@@ -84,7 +84,10 @@ class Totals:
 
 
 class Traffic:
-    """One run of traffic against ``url``; ``host`` is the Host header where the route asks for one."""
+    """One run of traffic against the gateway at ``url``, to ``/task`` where the URL names no path.
+
+    ``host`` is the Host header where the route asks for one.
+    """
 
     def __init__(
         self,
@@ -97,7 +100,7 @@ class Traffic:
     ) -> None:
         require_loopback(url)
         self.totals = Totals()
-        self._url = url
+        self._url = url if urlsplit(url).path.strip("/") else f"{url.rstrip('/')}/task"
         self._load = load or Load()
         self._mix = mix or Mix()
         self._host = host

@@ -6,6 +6,8 @@ import asyncio
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from agentrelease.local.kubeapi import UNREACHABLE, KubeApi, collection
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ __all__ = ["StatusReporter"]
 Json = dict[str, Any]
 _RETRY_SECONDS = 0.5
 _GONE = {404, 409}
+_ERROR_CHARACTERS = 300
+_log = structlog.get_logger()
 
 
 class StatusReporter:
@@ -46,11 +50,18 @@ class StatusReporter:
         if status == known:
             return True
         path = f"{collection('v1', 'pods', meta['namespace'])}/{meta['name']}/status"
-        body = {"metadata": {"uid": uid}, "status": status}
+        # Addresses merge by value: without this, those of a dead node's time would stay in the list.
+        addresses = [{"$patch": "replace"}, *status["podIPs"]]
+        body = {"metadata": {"uid": uid}, "status": status | {"podIPs": addresses}}
         try:
             await self._api.patch(path, body, strategy="strategic-merge")
         except UNREACHABLE as error:
-            return getattr(error, "status", None) in _GONE
+            if getattr(error, "status", None) in _GONE:
+                return True
+            _log.warning(
+                "a Pod's status was not written", pod=meta["name"], error=str(error)[:_ERROR_CHARACTERS]
+            )
+            return False
         self._written[uid] = status
         return True
 

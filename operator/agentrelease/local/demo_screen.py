@@ -38,6 +38,14 @@ class Screen:
         stamp = "" if self.console.is_terminal else f"[{time.monotonic() - self._began:6.1f} s] "
         self.console.print(Text(self._glyphs.legible(f"{stamp}{text}"), style), soft_wrap=True)
 
+    def plain(self, text: str) -> None:
+        """Print one line as it is."""
+        self.console.print(Text(self._glyphs.legible(text)), soft_wrap=True)
+
+    def blank(self) -> None:
+        """Print an empty line."""
+        self.console.print()
+
     def command(self, arguments: Sequence[str]) -> None:
         """Print a command as one would type it."""
         self.say(f"$ {shlex.join(arguments)}", "bold")
@@ -75,7 +83,7 @@ class Screen:
         while True:
             observer.changed.clear()
             release = observer.release
-            if release is not None:
+            if release is not None and release.status.verdict:
                 line = f"{headline(release)}: {release.status.verdict}"
                 if line != said:
                     self.say(f"  {line}: {release.status.reason}")

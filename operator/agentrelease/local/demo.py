@@ -1,0 +1,126 @@
+"""``make demo``: one agent, three releases, real parts on this machine: `python -m agentrelease.local.demo`.
+
+v1 serves, v2 earns its promotion phase by phase, v3 looks better and is taken back. What is shown is
+what ``kubectl agent-release status --watch`` shows; what is measured is measured past the operator.
+Exit code 0 only if v2 was promoted and v3 rolled back. ``KEEP=1`` leaves everything running at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from agentrelease.local import artefacts, builds
+from agentrelease.local.controlplane import NoControlPlane
+from agentrelease.local.demo_parts import CommandFailed, stage
+from agentrelease.local.demo_screen import Screen
+from agentrelease.local.demo_telling import telling
+from agentrelease.local.gateway.envoy import EnvoyFailed
+from agentrelease.local.processes import Died, NotReady, tail
+
+if TYPE_CHECKING:
+    from agentrelease.local.demo_parts import Stage
+    from agentrelease.local.demo_summary import Summary
+    from agentrelease.local.demo_telling import Telling
+
+INTERRUPTED = 130
+_EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "support-agent"
+_LAST_LINES = 8
+_RUNS_KEPT = 5
+_BROKEN = (Died, NotReady, EnvoyFailed, CommandFailed, NoControlPlane, OSError)
+
+
+async def run(screen: Screen, logs: Path, examples: Path, *, keep: bool) -> int:
+    """Run the whole demo; returns the exit code. Nothing is left running when it returns or raises."""
+    try:
+        async with stage(screen, logs, examples) as parts, telling(screen, parts, examples) as story:
+            summary = await _unless_broken(story, parts)
+            _print(screen, summary, logs)
+            if keep:
+                await _kept(screen, parts)
+    except _BROKEN as error:
+        screen.say(f"The demo can't go on: {error}", "red")
+        screen.say(f"Logs: {logs}")
+        return 1
+    return 0 if summary.succeeded else 1
+
+
+async def _unless_broken(story: Telling, parts: Stage) -> Summary:
+    """Tell the story; a program that ends meanwhile ends it at once, instead of after a time-out."""
+    told, broken = asyncio.create_task(story.tell()), asyncio.create_task(parts.failed())
+    try:
+        await asyncio.wait({told, broken}, return_when=asyncio.FIRST_COMPLETED)
+        if broken.done():
+            broken.result()
+        return told.result()
+    finally:
+        for task in (told, broken):
+            task.cancel()
+        await asyncio.gather(told, broken, return_exceptions=True)
+
+
+def _print(screen: Screen, summary: Summary, logs: Path) -> None:
+    screen.blank()
+    for line in summary.lines():
+        screen.plain(line)
+    if not summary.succeeded:
+        screen.plain(f"The operator's last lines ({logs / 'operator.log'}):")
+        for line in tail(logs / "operator.log", _LAST_LINES).splitlines():
+            screen.plain(f"  {line}")
+
+
+async def _kept(screen: Screen, parts: Stage) -> None:
+    screen.blank()
+    screen.plain("KEEP=1: everything runs on until Ctrl-C. In another terminal:")
+    screen.plain(f"  export KUBECONFIG={parts.kubeconfig}")
+    screen.plain(f"  agent       {parts.gateway.url}")
+    screen.plain(f"  Prometheus  {parts.prometheus_url}")
+    screen.plain(f"  Envoy       {parts.gateway.admin_url}")
+    await parts.failed()
+
+
+def main() -> int:
+    """Build what is missing, then run; Ctrl-C and SIGTERM end every process that was started."""
+    failed = builds.main([])
+    if failed:
+        return failed
+    logs, examples = _logs(), Path(os.path.relpath(_EXAMPLES))
+    with (logs / "demo.log").open("w") as own:
+        # the node and the gateway run in this process; their logs are not what people came to see
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory(own))
+        return asyncio.run(_interruptible(logs, examples))
+
+
+async def _interruptible(logs: Path, examples: Path) -> int:
+    screen, keep = Screen(), os.environ.get("KEEP", "") not in ("", "0")
+    task = asyncio.create_task(run(screen, logs, examples, keep=keep))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        screen.say("Interrupted; everything that was started has ended.")
+        return INTERRUPTED
+
+
+def _logs() -> Path:
+    """Make a directory for this run's logs, and forget all but the last few runs'."""
+    place = artefacts.root() / "demo"
+    logs = place / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.getpid()}"
+    logs.mkdir(parents=True)
+    for old in sorted(place.iterdir())[:-_RUNS_KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+    return logs
+
+
+if __name__ == "__main__":
+    sys.exit(main())

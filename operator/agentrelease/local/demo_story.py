@@ -1,0 +1,85 @@
+"""What the demo tells: three releases, what each must come to, and how long each may take at most."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agentrelease.cli.view import headline
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from agentrelease.api.release import AgentRelease
+    from agentrelease.local.demo_observer import Observer
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """One manifest, what it is, the phase word it must end with, and the seconds it may take."""
+
+    manifest: str
+    title: str
+    ending: str
+    seconds: float
+
+
+FIRST = Chapter("v1.yaml", "v1: the first release, promoted as asked", "Promoted", 45)
+BETTER = Chapter("v2.yaml", "v2: better in everything; must earn its promotion", "Promoted", 120)
+WORSE = Chapter("v3.yaml", "v3: completes more by breaking policies; must be rolled back", "RolledBack", 90)
+CHAPTERS = (FIRST, BETTER, WORSE)
+
+
+class Late(RuntimeError):
+    """A chapter did not end as it should in its time; the message says what was awaited and what there is."""
+
+
+async def until_ended(chapter: Chapter, observer: Observer) -> AgentRelease:
+    """Wait until a release has seen its newest spec and come to the chapter's end; raises ``Late``."""
+
+    def ended() -> AgentRelease | None:
+        release = observer.release
+        if release is None or release.status.observed_generation < release.generation:
+            return None
+        settled = release.status.candidate is None and release.status.phase in {"Promoted", "RolledBack"}
+        return release if settled else None
+
+    try:
+        release = await _until(ended, observer, chapter.seconds)
+    except TimeoutError:
+        raise Late(
+            f"{chapter.manifest}: waited {chapter.seconds:.0f} s for {chapter.ending}; {standing(observer)}"
+        ) from None
+    if release.status.phase != chapter.ending:
+        raise Late(f"{chapter.manifest}: must end {chapter.ending}, but {standing(observer)}")
+    return release
+
+
+def standing(observer: Observer) -> str:
+    """Say where the release is and why, as its status has it."""
+    release = observer.release
+    if release is None:
+        return "there is no AgentRelease"
+    status = release.status
+    return f"it is at {headline(release)}: {status.verdict or 'no verdict'}: {status.reason or 'no reason'}"
+
+
+async def until_true(what: str, condition: Callable[[], Awaitable[bool]], seconds: float) -> None:
+    """Wait for something that nothing announces; raises ``Late`` naming it."""
+    deadline = time.monotonic() + seconds
+    while not await condition():
+        if time.monotonic() > deadline:
+            raise Late(f"waited {seconds:.0f} s for {what}")
+        await asyncio.sleep(0.1)
+
+
+async def _until(
+    condition: Callable[[], AgentRelease | None], observer: Observer, seconds: float
+) -> AgentRelease:
+    async with asyncio.timeout(seconds):
+        while (found := condition()) is None:
+            observer.changed.clear()
+            await observer.changed.wait()
+        return found

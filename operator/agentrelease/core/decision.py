@@ -77,13 +77,15 @@ def _direction(s: Situation, step: Step, before: Exposure, intended: Exposure) -
     live = s.live.exposure
     if step.move in (Move.WITHDRAW, Move.STEP_BACK, Move.CAP, Move.DRAIN, Move.RETURN):
         return Direction.LOWER
+    if step.move in (Move.START, Move.PROMOTE):
+        return Direction.RAISE
     if _exceeds(s, intended):
         # Drift upwards, or a withdrawal that has not reached every lever: take it back first.
         return Direction.LOWER
     candidate = s.release.status.candidate
     if candidate and candidate.stage is Stage.WITHDRAWING and live is None:
         return Direction.LOWER
-    if step.move in (Move.START, Move.ENTER, Move.PROMOTE) or not intended.within(before):
+    if step.move is Move.ENTER or not intended.within(before):
         return Direction.RAISE
     if candidate and candidate.stage is Stage.RUNNING and not candidate.confirmed_at and s.leading:
         # The phase was intended but perhaps not written: its author may have died in between.

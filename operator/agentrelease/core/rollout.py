@@ -215,6 +215,16 @@ def _one_back(s: Situation, cause: str, reason: str) -> Step:
 # ---- with a candidate: holding rules, then raising ones ------------------------------------------
 
 
+def _drifted(s: Situation, _now: float) -> Step | None:
+    """Somebody raised what is live above what is intended: nothing else happens until it is taken back."""
+    live = s.live.exposure
+    if _candidate(s).stage is not Stage.RUNNING or s.release.status.stable is None or live is None:
+        return None
+    if live.within(intent.exposure(s.release)):
+        return None
+    return Step(Move.KEEP, "DriftUndone", "somebody raised the exposure; it is taken back")
+
+
 def _held(s: Situation, _now: float) -> Step | None:
     for cause, why in (
         ("NotLeading", "" if s.leading else "this replica does not lead"),
@@ -247,10 +257,11 @@ def _loading(s: Situation, now: float) -> Step | None:
 
 
 def _unconfirmed(s: Situation, _now: float) -> Step | None:
-    if s.live.exposure is None or s.live.unconfirmed:
-        return Step(Move.KEEP, "NotInSync", s.live.unconfirmed or "a lever could not be read")
-    if not intent.exposure(s.release).within(s.live.exposure):
+    live = s.live.exposure
+    if live is not None and _candidate(s).confirmed_at and not intent.exposure(s.release).within(live):
         return Step(Move.KEEP, "LoweredFromOutside", "somebody lowered the exposure; it is left as it is")
+    if live is None or s.live.unconfirmed:
+        return Step(Move.KEEP, "NotInSync", s.live.unconfirmed or "a lever could not be read")
     if s.measured.disagreement:
         return Step(Move.KEEP, "NotMeasured", s.measured.disagreement)
     return None
@@ -352,6 +363,7 @@ _WITH_CANDIDATE: tuple[Callable[[Situation, float], Step | None], ...] = (
     _budget_spent,
     _deadline,
     _shrunk,
+    _drifted,
     _held,
     _loading,
     _unconfirmed,

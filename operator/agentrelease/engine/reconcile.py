@@ -244,14 +244,7 @@ class _Look:
         if candidate is not None and candidate.stage is Stage.WITHDRAWING:
             return
         if candidate is not None and candidate.stage is Stage.RUNNING:
-            flags = self._readings[0]
-            if flags is None or flags.lease_until is None:
-                return
-            remaining = flags.lease_until - self._now
-            if remaining < self._release.spec.delivery.flags.lease_seconds * 2 / 3:
-                await self._out.levers[0].raise_(
-                    placement(self._release, self._bundles, self._now), self._epoch
-                )
+            await self._renew(self._epoch)
             return
         if self._release.status.stable is None:
             return
@@ -259,6 +252,15 @@ class _Look:
         for lever, reading in reversed(list(zip(self._out.levers, self._readings, strict=True))):
             if reading is not None and not reading.in_sync and not reading.halted:
                 await lever.raise_(target, self._epoch)
+
+    async def _renew(self, epoch: int) -> None:
+        """Renew the candidate's lease, unless somebody lowered the grant: that is respected."""
+        flags, exposure = self._readings[0], intent.exposure(self._release)
+        if flags is None or flags.candidate is None or flags.candidate.autonomy < exposure.autonomy:
+            return
+        term = self._release.spec.delivery.flags.lease_seconds
+        if flags.lease_until is None or flags.lease_until - self._now < term * 2 / 3:
+            await self._out.levers[0].raise_(placement(self._release, self._bundles, self._now), epoch)
 
     async def _tidy(self) -> bool:
         """Keep the finalizer right; return whether the look may go on with the object as it was read."""

@@ -1,7 +1,7 @@
 """The block e-value for outcomes that are bad at most once: the Bernoulli likelihood ratio.
 
-Its projection on the boundary is the root of a cubic. It is approached by a fixed number of Newton
-steps, and what they leave undone is paid for: with ``kC = (tC - c)/(c(1 - c))``, ``kB`` alike, and
+Its projection on the boundary is the root of a cubic. One Newton step from the Poisson projection comes
+close, and what it leaves undone is paid for: with ``kC = (tC - c)/(c(1 - c))``, ``kB`` alike, and
 ``D = nC r kC + nB kB`` (zero at the exact root),
 
     ln E[S] = nC ln(1 + kC (pC - c)) + nB ln(1 + kB (pB - b)) <= nC kC (pC - c) + nB kB (pB - b) <= D (pB - b)
@@ -17,7 +17,6 @@ from math import log
 
 from agentrelease.core.statistics import projection
 
-STEPS = 3
 _EDGE = 1e-9
 
 
@@ -46,35 +45,22 @@ def log_e_value(
     x_b = min(x_b, n_b)
     b = _near(margin, rates, (n_c, n_b))
     c = r * b + d
-    slope = n_c * r * _pull(t_c, c) + n_b * _pull(t_b, b)
-    paid = max(slope * (min(1.0, (1.0 - d) / r) - b), -slope * b)
-    return (
-        x_c * log(t_c / c)
-        + (n_c - x_c) * log((1.0 - t_c) / (1.0 - c))
-        + x_b * log(t_b / b)
-        + (n_b - x_b) * log((1.0 - t_b) / (1.0 - b))
-        - paid
-    )
+    slope = n_c * r * (t_c - c) / (c * (1.0 - c)) + n_b * (t_b - b) / (b * (1.0 - b))
+    paid = slope * (min(1.0, (1.0 - d) / r) - b) if slope > 0.0 else -slope * b
+    stay_c, stay_b = (1.0 - t_c) / (1.0 - c), (1.0 - t_b) / (1.0 - b)
+    gain_c = x_c * log(t_c / (c * stay_c)) + n_c * log(stay_c)
+    gain_b = x_b * log(t_b / (b * stay_b)) + n_b * log(stay_b)
+    return gain_c + gain_b - paid
 
 
 def _near(margin: tuple[float, float], rates: tuple[float, float], exposures: tuple[float, float]) -> float:
-    """Newton's method from the Poisson projection, kept between stable's rate and the candidate's."""
+    """Return the stable rate on the boundary after one Newton step from the Poisson projection."""
     (r, d), (t_c, t_b), (n_c, n_b) = margin, rates, exposures
-    ends = (t_b, (t_c - d) / r)
-    low, high = max(min(ends), _EDGE), min(max(ends), 1.0 - _EDGE)
-    b = min(high, max(low, projection(r, d, exposures, rates)))
-    for _ in range(STEPS):
-        c = r * b + d
-        slope = n_c * r * _pull(t_c, c) + n_b * _pull(t_b, b)
-        bend = n_c * r * r * _bend(t_c, c) + n_b * _bend(t_b, b)
-        b = min(high, max(low, b + slope / bend))
-    return b
-
-
-def _pull(rate: float, at: float) -> float:
-    return (rate - at) / (at * (1.0 - at))
-
-
-def _bend(rate: float, at: float) -> float:
-    inside = at * (1.0 - at)
-    return (at * at - 2.0 * rate * at + rate) / (inside * inside)
+    b = min(max(projection(r, d, exposures, rates), _EDGE), 1.0 - _EDGE)
+    c = min(r * b + d, 1.0 - _EDGE)
+    spread_c, spread_b = c * (1.0 - c), b * (1.0 - b)
+    slope = n_c * r * (t_c - c) / spread_c + n_b * (t_b - b) / spread_b
+    bend = n_c * r * r * (c * c - 2.0 * t_c * c + t_c) / (spread_c * spread_c)
+    bend += n_b * (b * b - 2.0 * t_b * b + t_b) / (spread_b * spread_b)
+    inside = min(1.0, (1.0 - d) / r)
+    return min(max(b + slope / bend, _EDGE * inside), (1.0 - _EDGE) * inside)

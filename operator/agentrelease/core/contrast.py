@@ -62,7 +62,7 @@ class Contrast:
         """Log e-values against "within tolerance", one for each alternative."""
         test, rate = self.tolerance, self.rate
         boundary = test.boundary(rate)
-        return [test.log_e_value(statistics.harmful(boundary, s), rate) for s in statistics.HARM_STEPS]
+        return [test.log_e_value(statistics.harmful(boundary, h), rate) for h in statistics.HORIZONS]
 
     def safe(self) -> list[float]:
         """Log e-values against "at least max harm", one for each alternative."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 EPOCH_BLOCKS = 15
 """Blocks after which another share of the harm wealth starts betting: harm may begin at any time."""
 
-LATER = 0.4
+LATER = 0.15
 """Wealth that does not bet on harm from the very first block."""
 
 _VERSION = 1

@@ -35,7 +35,7 @@ class Defaults:
 _POINTS = Defaults(Margin(1.0, 0.01), Margin(1.0, 0.03), 0.10, 0.05, 1.0, 0.05)
 
 DEFAULTS: Mapping[MetricClass, Defaults] = {
-    MetricClass.SAFETY: Defaults(Margin(1.1, 0.0002), Margin(1.5, 0.002), 0.02, 0.01, 4.0, 0.002),
+    MetricClass.SAFETY: Defaults(Margin(1.1, 0.0002), Margin(1.5, 0.002), 0.02, 0.01, 5.0, 0.002),
     MetricClass.QUALITY: _POINTS,
     MetricClass.EFFICIENCY: _POINTS,
     MetricClass.BUSINESS: _POINTS,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _PSEUDO = 50.0
 _RATIO = 19.0
 
-DETECTION_COST = log(5.0) + log(1.0 / 0.6) + log(1.0 / 0.6)
+DETECTION_COST = log(3.0) + log(1.0 / 0.8) + log(1.0 / 0.85)
 """Nats spent on not knowing the size of harm, nor whether it is everywhere, nor when it starts."""
 
 

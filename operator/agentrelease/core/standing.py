@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from agentrelease.core.guardrails import Guardrail, Plan
     from agentrelease.core.ledger import Ledger
 
-POOLED_SHARE = 0.6
+POOLED_SHARE = 0.8
 """Share of a metric's harm wealth that bets on harm in all strata; the rest bets on one stratum."""
 
 BOUND_SHARE = 0.25

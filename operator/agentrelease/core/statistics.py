@@ -25,8 +25,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-HARM_STEPS = (1.3, 1.8, 3.0, 7.0, 20.0)
-"""Alternatives of the harm side, as multiples of the boundary rate."""
+HORIZONS = (150.0, 600.0, 2400.0)
+"""Alternatives of the harm side: the rates that about so many candidate tasks would prove."""
+
+EFFORT = 6.0
+"""Nats that a proof of harm takes, for choosing those rates; affects power only."""
 
 SAFE_STEPS = (1.0, 0.6)
 """Alternatives of the safe side, as multiples of the stable rate."""
@@ -73,9 +76,13 @@ def log_e_value(
     return x_c * log(t_c / c) - n_c * (t_c - c) + x_b * log(t_b / b) - n_b * (t_b - b)
 
 
-def harmful(boundary: float, step: float) -> float:
-    """Return an alternative above a boundary rate, never more than half-way from it to 1."""
-    rate = boundary * step
+def harmful(boundary: float, horizon: float) -> float:
+    """Return the rate above a boundary that about ``horizon`` tasks prove, at most half-way to 1.
+
+    From ``horizon * KL = EFFORT`` with the two leading terms of its inverse, so that the same three
+    horizons suit rare violations and frequent failures.
+    """
+    rate = boundary + sqrt(2.0 * EFFORT * boundary / horizon) + EFFORT / (3.0 * horizon)
     return min(rate, 0.5 * (1.0 + boundary)) if boundary < 1.0 else rate
 
 

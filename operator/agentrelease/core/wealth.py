@@ -34,7 +34,7 @@ PSEUDO_TASKS = 50.0
 """Weight of the expected rate in the plug-in rate before anything was seen."""
 
 _DECAY = 0.5 ** (1.0 / HALF_LIFE)
-_HARM = (0,) * len(statistics.HARM_STEPS)
+_HARM = (0,) * len(statistics.HORIZONS)
 _SAFE = (0,) * len(statistics.SAFE_STEPS)
 _NONE = Count(0, 0)
 _LEVEL = Spread()

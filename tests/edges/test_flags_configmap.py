@@ -47,14 +47,14 @@ def where(placement: Placement) -> Ref:
     return Ref(CONFIG_MAP, placement.namespace, placement.config_map)
 
 
-async def stored(cluster: ApiServer, placement: Placement) -> Object:
-    found = await cluster.get(where(placement))
+async def stored(server: ApiServer, placement: Placement) -> Object:
+    found = await server.get(where(placement))
     assert found is not None
     return found
 
 
-async def carried(cluster: ApiServer, placement: Placement) -> FlagSet:
-    return parse(json.loads((await stored(cluster, placement))["data"][KEY]), "support")
+async def carried(server: ApiServer, placement: Placement) -> FlagSet:
+    return parse(json.loads((await stored(server, placement))["data"][KEY]), "support")
 
 
 async def raised(lever: ConfigMapFlags, placement: Placement, epoch: int = 1) -> None:
@@ -63,8 +63,8 @@ async def raised(lever: ConfigMapFlags, placement: Placement, epoch: int = 1) ->
 
 
 @pytest.fixture
-def lever(cluster: ApiServer) -> ConfigMapFlags:
-    return ConfigMapFlags(cluster)
+def lever(server: ApiServer) -> ConfigMapFlags:
+    return ConfigMapFlags(server)
 
 
 async def test_where_there_is_no_document_nothing_is_exposed(
@@ -91,7 +91,7 @@ async def test_what_was_raised_is_read_back_with_its_epoch(
 
 
 async def test_a_lowering_leaves_its_reason_and_keeps_the_epoch_and_a_raise_takes_the_reason_away(
-    cluster: ApiServer, lever: ConfigMapFlags, namespace: Callable[[], str]
+    server: ApiServer, lever: ConfigMapFlags, namespace: Callable[[], str]
 ) -> None:
     placement = placed(namespace())
     await raised(lever, placement, epoch=3)
@@ -101,14 +101,14 @@ async def test_a_lowering_leaves_its_reason_and_keeps_the_epoch_and_a_raise_take
     assert reading.candidate == NOTHING
     assert not reading.in_sync
     await raised(lever, placement, epoch=3)
-    assert LOWERED_ANNOTATION not in (await stored(cluster, placement))["metadata"]["annotations"]
+    assert LOWERED_ANNOTATION not in (await stored(server, placement))["metadata"]["annotations"]
 
 
 async def test_a_lowering_makes_a_missing_configmap_owned_by_its_release(
-    cluster: ApiServer, lever: ConfigMapFlags, namespace: Callable[[], str]
+    server: ApiServer, lever: ConfigMapFlags, namespace: Callable[[], str]
 ) -> None:
     ns = namespace()
-    owner_map = await cluster.create(
+    owner_map = await server.create(
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",
@@ -124,7 +124,7 @@ async def test_a_lowering_makes_a_missing_configmap_owned_by_its_release(
     }
     placement = placed(ns, NOTHING, owner=owner)
     await lever.lower(placement)
-    metadata = (await stored(cluster, placement))["metadata"]
+    metadata = (await stored(server, placement))["metadata"]
     assert metadata["labels"] == {
         "app.kubernetes.io/managed-by": "agentrelease-operator",
         "agentrelease.dev/release": "support",
@@ -135,15 +135,15 @@ async def test_a_lowering_makes_a_missing_configmap_owned_by_its_release(
 
 
 async def test_a_raise_loses_against_anybody_who_wrote_since_the_read(
-    cluster: ApiServer, lever: ConfigMapFlags, namespace: Callable[[], str]
+    server: ApiServer, lever: ConfigMapFlags, namespace: Callable[[], str]
 ) -> None:
     placement = placed(namespace())
     await lever.lower(placed(placement.namespace, NOTHING))
     await lever.read(placement)
-    await cluster.merge(where(placement), {"metadata": {"labels": {"touched": "yes"}}})
+    await server.merge(where(placement), {"metadata": {"labels": {"touched": "yes"}}})
     with pytest.raises(Conflict):
         await lever.raise_(placement, 1)
-    assert (await carried(cluster, placement)).grant(CANDIDATE).autonomy is Autonomy.OBSERVE
+    assert (await carried(server, placement)).grant(CANDIDATE).autonomy is Autonomy.OBSERVE
 
 
 async def test_a_raise_without_a_read_is_a_conflict(
@@ -154,7 +154,7 @@ async def test_a_raise_without_a_read_is_a_conflict(
 
 
 async def test_a_writer_of_an_older_epoch_is_refused_to_raise_and_free_to_lower(
-    cluster: ApiServer, lever: ConfigMapFlags, namespace: Callable[[], str]
+    server: ApiServer, lever: ConfigMapFlags, namespace: Callable[[], str]
 ) -> None:
     placement = placed(namespace(), replace(LIMITED, autonomy=Autonomy.SUGGESTION_ONLY))
     await raised(lever, placement, epoch=7)
@@ -166,28 +166,28 @@ async def test_a_writer_of_an_older_epoch_is_refused_to_raise_and_free_to_lower(
 
 
 async def test_versions_only_grow_and_an_unchanged_placement_is_not_written(
-    cluster: ApiServer, lever: ConfigMapFlags, namespace: Callable[[], str]
+    server: ApiServer, lever: ConfigMapFlags, namespace: Callable[[], str]
 ) -> None:
     placement = placed(namespace())
     await raised(lever, placement)
-    first = await stored(cluster, placement)
+    first = await stored(server, placement)
     await lever.raise_(placement, 1)
     await lever.lower(placement)
-    assert await stored(cluster, placement) == first
+    assert await stored(server, placement) == first
     await raised(lever, placed(placement.namespace, lease=2_000_000_020))
-    assert (await carried(cluster, placement)).version == 2
-    await cluster.delete(where(placement))
+    assert (await carried(server, placement)).version == 2
+    await server.delete(where(placement))
     await lever.lower(placement)
-    assert (await carried(cluster, placement)).version == 3
+    assert (await carried(server, placement)).version == 3
 
 
 @pytest.mark.parametrize("garbage", ["", "{", "[]", "null", '{"flags": {}}', "[" * 5000])
 async def test_garbage_is_a_problem_and_a_lowering_replaces_only_our_key(
-    cluster: ApiServer, lever: ConfigMapFlags, namespace: Callable[[], str], garbage: str
+    server: ApiServer, lever: ConfigMapFlags, namespace: Callable[[], str], garbage: str
 ) -> None:
     placement = placed(namespace(), NOTHING)
     neighbours = {"billing.flagd.json": "{}", "notes": "ours"}
-    await cluster.create(
+    await server.create(
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",
@@ -200,23 +200,23 @@ async def test_garbage_is_a_problem_and_a_lowering_replaces_only_our_key(
     assert reading.problem
     assert not reading.in_sync
     await lever.lower(placement)
-    data = (await stored(cluster, placement))["data"]
+    data = (await stored(server, placement))["data"]
     assert {key: data[key] for key in neighbours} == neighbours
     assert await lever.confirm(placement) is None
 
 
-async def patched_by_a_person(cluster: ApiServer, placement: Placement, default: str) -> None:
-    document = json.loads((await stored(cluster, placement))["data"][KEY])
+async def patched_by_a_person(server: ApiServer, placement: Placement, default: str) -> None:
+    document = json.loads((await stored(server, placement))["data"][KEY])
     document["flags"]["support.halt"]["defaultVariant"] = default
-    await cluster.merge(where(placement), {"data": {KEY: text(document)}})
+    await server.merge(where(placement), {"data": {KEY: text(document)}})
 
 
 async def test_a_persons_halt_survives_every_write_until_a_person_ends_it(
-    cluster: ApiServer, lever: ConfigMapFlags, namespace: Callable[[], str]
+    server: ApiServer, lever: ConfigMapFlags, namespace: Callable[[], str]
 ) -> None:
     placement = placed(namespace())
     await raised(lever, placement)
-    await patched_by_a_person(cluster, placement, "on")
+    await patched_by_a_person(server, placement, "on")
     assert (await lever.read(placement)).halted
     await lever.lower(placed(placement.namespace, NOTHING))
     await raised(lever, placement)
@@ -225,10 +225,10 @@ async def test_a_persons_halt_survives_every_write_until_a_person_ends_it(
     reading = await lever.read(placement)
     assert reading.halted
     assert not reading.problem
-    await patched_by_a_person(cluster, placement, "off")
+    await patched_by_a_person(server, placement, "off")
     assert not (await lever.read(placement)).halted
     await lever.lower(placed(placement.namespace, NOTHING))
-    assert not (await carried(cluster, placement)).halted
+    assert not (await carried(server, placement)).halted
 
 
 async def test_the_operators_own_halt_ends_with_its_cause(
@@ -242,22 +242,22 @@ async def test_the_operators_own_halt_ends_with_its_cause(
 
 
 async def test_a_halt_in_one_plain_patch_is_kept_when_the_rest_is_mended(
-    cluster: ApiServer, lever: ConfigMapFlags, namespace: Callable[[], str]
+    server: ApiServer, lever: ConfigMapFlags, namespace: Callable[[], str]
 ) -> None:
     placement = placed(namespace(), NOTHING)
     await lever.lower(placement)
     switch = {"state": "ENABLED", "defaultVariant": "on", "variants": {"on": True, "off": False}}
-    await cluster.merge(where(placement), {"data": {KEY: json.dumps({"flags": {"support.halt": switch}})}})
+    await server.merge(where(placement), {"data": {KEY: json.dumps({"flags": {"support.halt": switch}})}})
     reading = await lever.read(placement)
     assert reading.halted
     assert reading.problem
     await lever.lower(placement)
-    assert (await carried(cluster, placement)).halted
+    assert (await carried(server, placement)).halted
     assert await lever.confirm(placement) is None
 
 
 async def test_lowering_wins_against_a_neighbour_who_never_stops_writing(
-    cluster: ApiServer, lever: ConfigMapFlags, namespace: Callable[[], str]
+    server: ApiServer, lever: ConfigMapFlags, namespace: Callable[[], str]
 ) -> None:
     placement = placed(namespace())
     await raised(lever, placement)
@@ -267,7 +267,7 @@ async def test_lowering_wins_against_a_neighbour_who_never_stops_writing(
         writes = 0
         while not stop.is_set():
             writes += 1
-            await cluster.merge(where(placement), {"data": {"noise": str(writes)}})
+            await server.merge(where(placement), {"data": {"noise": str(writes)}})
         return writes
 
     writers = [asyncio.create_task(write()) for _ in range(3)]
@@ -280,7 +280,7 @@ async def test_lowering_wins_against_a_neighbour_who_never_stops_writing(
         stop.set()
         written = await asyncio.gather(*writers)
     assert sum(written) > 0
-    assert "noise" in (await stored(cluster, placement))["data"]
+    assert "noise" in (await stored(server, placement))["data"]
 
 
 async def test_other_revisions_that_still_hold_a_grant_count_as_exposure(
@@ -304,7 +304,7 @@ async def test_the_switch_from_a_lease_to_no_lease_is_a_difference_and_its_renew
 
 
 async def test_a_namespace_that_is_going_away_is_no_error(
-    cluster: ApiServer, lever: ConfigMapFlags, namespace: Callable[[], str], admin: Any
+    server: ApiServer, lever: ConfigMapFlags, namespace: Callable[[], str], admin: Any
 ) -> None:
     from kubernetes import client
 

@@ -81,12 +81,12 @@ def users_route(namespace: str, rules: list[Object] | None = None) -> Object:
 
 
 @pytest.fixture
-def lever(cluster: ApiServer) -> HTTPRouteTraffic:
-    return HTTPRouteTraffic(cluster)
+def lever(server: ApiServer) -> HTTPRouteTraffic:
+    return HTTPRouteTraffic(server)
 
 
-async def stored(cluster: ApiServer, namespace: str) -> Object:
-    found = await cluster.get(where(namespace))
+async def stored(server: ApiServer, namespace: str) -> Object:
+    found = await server.get(where(namespace))
     assert found is not None
     return found
 
@@ -109,23 +109,23 @@ async def test_a_missing_route_exposes_nothing_and_can_be_lowered_but_not_raised
 
 
 async def test_a_route_without_our_services_is_never_written(
-    cluster: ApiServer, lever: HTTPRouteTraffic, namespace: Callable[[], str]
+    server: ApiServer, lever: HTTPRouteTraffic, namespace: Callable[[], str]
 ) -> None:
     ns = namespace()
-    before = await cluster.create(users_route(ns, [{"backendRefs": [{"name": "docs", "port": 8080}]}]))
+    before = await server.create(users_route(ns, [{"backendRefs": [{"name": "docs", "port": 8080}]}]))
     placement = placed(ns, note=f"{CANDIDATE}: down")
     await lever.lower(placement)
     assert (await lever.read(placement)).candidate is None
-    with pytest.raises(Refused, match="no rule has a backendRef"):
+    with pytest.raises(Refused, match="no rule has a backend"):
         await lever.raise_(placement, 1)
-    assert await stored(cluster, ns) == before
+    assert await stored(server, ns) == before
 
 
 async def test_all_that_is_raised_is_read_back_as_asked(
-    cluster: ApiServer, lever: HTTPRouteTraffic, namespace: Callable[[], str]
+    server: ApiServer, lever: HTTPRouteTraffic, namespace: Callable[[], str]
 ) -> None:
     placement = placed(namespace())
-    await cluster.create(users_route(placement.namespace))
+    await server.create(users_route(placement.namespace))
     await raised(lever, placement, epoch=4)
     assert await lever.read(placement) == Reading(candidate=EVERYTHING, epoch=4, in_sync=True)
     odd = placed(placement.namespace, Exposure(mirror=1 / 3, weight=100 / 3))
@@ -134,25 +134,25 @@ async def test_all_that_is_raised_is_read_back_as_asked(
 
 
 async def test_what_the_api_server_adds_is_no_difference(
-    cluster: ApiServer, lever: HTTPRouteTraffic, namespace: Callable[[], str]
+    server: ApiServer, lever: HTTPRouteTraffic, namespace: Callable[[], str]
 ) -> None:
     placement = placed(namespace())
-    await cluster.create(users_route(placement.namespace))
+    await server.create(users_route(placement.namespace))
     await raised(lever, placement)
-    first = await stored(cluster, placement.namespace)
+    first = await stored(server, placement.namespace)
     await lever.raise_(placement, 1)
     await lever.lower(placement)
-    assert await stored(cluster, placement.namespace) == first
+    assert await stored(server, placement.namespace) == first
 
 
 async def test_after_all_is_over_the_users_route_is_as_it_was_but_for_weights(
-    cluster: ApiServer, lever: HTTPRouteTraffic, namespace: Callable[[], str]
+    server: ApiServer, lever: HTTPRouteTraffic, namespace: Callable[[], str]
 ) -> None:
     ns = namespace()
-    before = await cluster.create(users_route(ns))
+    before = await server.create(users_route(ns))
     await raised(lever, placed(ns), epoch=2)
     await lever.lower(placed(ns, NOTHING, note=f"{CANDIDATE}: over"))
-    after = await stored(cluster, ns)
+    after = await stored(server, ns)
     expected = deepcopy(before["spec"])
     for ref, weight in zip(expected["rules"][1]["backendRefs"], (10_000, 0), strict=True):
         ref["weight"] = weight
@@ -167,22 +167,22 @@ async def test_after_all_is_over_the_users_route_is_as_it_was_but_for_weights(
 
 
 async def test_somebody_elses_edit_between_read_and_raise_is_a_conflict(
-    cluster: ApiServer, lever: HTTPRouteTraffic, namespace: Callable[[], str]
+    server: ApiServer, lever: HTTPRouteTraffic, namespace: Callable[[], str]
 ) -> None:
     placement = placed(namespace())
-    await cluster.create(users_route(placement.namespace))
+    await server.create(users_route(placement.namespace))
     await lever.read(placement)
-    await cluster.merge(where(placement.namespace), {"spec": {"hostnames": ["other.example.com"]}})
+    await server.merge(where(placement.namespace), {"spec": {"hostnames": ["other.example.com"]}})
     with pytest.raises(Conflict):
         await lever.raise_(placement, 1)
     assert (await lever.read(placement)).candidate == NOTHING
 
 
 async def test_an_older_epoch_may_lower_and_not_raise(
-    cluster: ApiServer, lever: HTTPRouteTraffic, namespace: Callable[[], str]
+    server: ApiServer, lever: HTTPRouteTraffic, namespace: Callable[[], str]
 ) -> None:
     placement = placed(namespace())
-    await cluster.create(users_route(placement.namespace))
+    await server.create(users_route(placement.namespace))
     await raised(lever, placement, epoch=7)
     with pytest.raises(Refused, match="epoch 7"):
         await raised(lever, placed(placement.namespace, Exposure(weight=50)), epoch=6)
@@ -192,17 +192,17 @@ async def test_an_older_epoch_may_lower_and_not_raise(
 
 
 async def test_lowering_wins_against_a_pipeline_that_writes_the_weight_back_all_the_time(
-    cluster: ApiServer, lever: HTTPRouteTraffic, namespace: Callable[[], str]
+    server: ApiServer, lever: HTTPRouteTraffic, namespace: Callable[[], str]
 ) -> None:
     ns = namespace()
-    await cluster.create(users_route(ns))
+    await server.create(users_route(ns))
     stop, lowered = asyncio.Event(), asyncio.Event()
 
     async def fight(name: str) -> int:
         writes = 0
         while not stop.is_set():
             writes += 1
-            await cluster.merge(where(ns), {"metadata": {"labels": {name: str(writes)}}})
+            await server.merge(where(ns), {"metadata": {"labels": {name: str(writes)}}})
         return writes
 
     writers = [asyncio.create_task(fight(name)) for name in ("one", "two", "three")]
@@ -220,7 +220,7 @@ async def test_lowering_wins_against_a_pipeline_that_writes_the_weight_back_all_
 
 
 async def test_a_route_that_is_full_of_rules_refuses_a_cohort_and_nothing_is_written(
-    cluster: ApiServer, lever: HTTPRouteTraffic, namespace: Callable[[], str]
+    server: ApiServer, lever: HTTPRouteTraffic, namespace: Callable[[], str]
 ) -> None:
     ns = namespace()
     refs = [{"name": BLUE, "port": 80, "weight": 1}, {"name": GREEN, "port": 80, "weight": 0}]
@@ -228,10 +228,10 @@ async def test_a_route_that_is_full_of_rules_refuses_a_cohort_and_nothing_is_wri
         {"matches": [{"path": {"type": "PathPrefix", "value": f"/{n}"}}], "backendRefs": refs}
         for n in range(16)
     ]
-    before = await cluster.create(users_route(ns, rules))
+    before = await server.create(users_route(ns, rules))
     with pytest.raises(Refused):
         await raised(lever, placed(ns))
-    assert await stored(cluster, ns) == before
+    assert await stored(server, ns) == before
 
 
 def accepted(name: str, generation: int, **statuses: str) -> Object:
@@ -253,44 +253,44 @@ def accepted(name: str, generation: int, **statuses: str) -> Object:
     }
 
 
-async def said(cluster: ApiServer, namespace: str, *parents: Object) -> None:
-    route = await stored(cluster, namespace)
-    await cluster.replace(route | {"status": {"parents": list(parents)}}, subresource="status")
+async def said(server: ApiServer, namespace: str, *parents: Object) -> None:
+    route = await stored(server, namespace)
+    await server.replace(route | {"status": {"parents": list(parents)}}, subresource="status")
 
 
 async def test_only_every_gateways_word_on_this_generation_confirms(
-    cluster: ApiServer, lever: HTTPRouteTraffic, namespace: Callable[[], str]
+    server: ApiServer, lever: HTTPRouteTraffic, namespace: Callable[[], str]
 ) -> None:
     placement = placed(namespace())
     route = users_route(placement.namespace)
     route["spec"]["parentRefs"].append({"name": "mesh"})
-    await cluster.create(route)
+    await server.create(route)
     assert "weights" in str(await lever.confirm(placement))
     await raised(lever, placement)
-    now = (await stored(cluster, placement.namespace))["metadata"]["generation"]
+    now = (await stored(server, placement.namespace))["metadata"]["generation"]
     assert "edge says nothing" in str(await lever.confirm(placement))
-    await said(cluster, placement.namespace, accepted("edge", now))
+    await said(server, placement.namespace, accepted("edge", now))
     assert "mesh says nothing" in str(await lever.confirm(placement))
-    await said(cluster, placement.namespace, accepted("edge", now), accepted("mesh", now - 1))
+    await said(server, placement.namespace, accepted("edge", now), accepted("mesh", now - 1))
     assert "older generation" in str(await lever.confirm(placement))
     await said(
-        cluster, placement.namespace, accepted("edge", now), accepted("mesh", now, PartiallyInvalid="True")
+        server, placement.namespace, accepted("edge", now), accepted("mesh", now, PartiallyInvalid="True")
     )
     assert "PartiallyInvalid" in str(await lever.confirm(placement))
-    await said(cluster, placement.namespace, accepted("edge", now), accepted("mesh", now))
+    await said(server, placement.namespace, accepted("edge", now), accepted("mesh", now))
     assert await lever.confirm(placement) is None
 
 
 async def test_a_git_pipeline_that_applies_its_old_weights_again_is_seen_and_put_right(
-    cluster: ApiServer, lever: HTTPRouteTraffic, namespace: Callable[[], str]
+    server: ApiServer, lever: HTTPRouteTraffic, namespace: Callable[[], str]
 ) -> None:
     ns = namespace()
     weights = placed(ns, Exposure(weight=5))
-    created = await cluster.create(users_route(ns))
+    created = await server.create(users_route(ns))
     await raised(lever, weights)
     upward = deepcopy(created["spec"]["rules"])
     upward[1]["backendRefs"][1]["weight"] = 3
-    await cluster.merge(where(ns), {"spec": {"rules": upward}})
+    await server.merge(where(ns), {"spec": {"rules": upward}})
     reading = await lever.read(weights)
     assert reading.candidate == Exposure(weight=75.0)
     assert not reading.in_sync
@@ -299,7 +299,7 @@ async def test_a_git_pipeline_that_applies_its_old_weights_again_is_seen_and_put
 
 
 async def test_two_agents_share_a_route_without_touching_each_others_rules(
-    cluster: ApiServer, lever: HTTPRouteTraffic, namespace: Callable[[], str]
+    server: ApiServer, lever: HTTPRouteTraffic, namespace: Callable[[], str]
 ) -> None:
     ns = namespace()
     theirs = {
@@ -308,7 +308,7 @@ async def test_two_agents_share_a_route_without_touching_each_others_rules(
     }
     route = users_route(ns)
     route["spec"]["rules"].append(theirs)
-    await cluster.create(route)
+    await server.create(route)
     support = placed(ns)
     billing = replace(
         support,

@@ -11,10 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentrelease.core.exposure import NOTHING, Cohort, Exposure
-from agentrelease.edges.traffic import parents, rules
+from agentrelease.edges.traffic import parents
+from agentrelease.edges.traffic.gateway_api import GatewayApi
+from agentrelease.edges.traffic.rules import Rules
 from agentrelease.edges.traffic.split import exposed, units, weights
 from agentrelease.engine.levers import Arm, Placement
 
+rules = Rules(GatewayApi())
 BLUE, GREEN = "support-blue", "support-green"
 INTERNAL = Cohort("x-audience", "internal")
 Rule = dict[str, Any]

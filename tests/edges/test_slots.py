@@ -43,8 +43,8 @@ def deployment(namespace: str, replicas: int = 2) -> Object:
 
 
 @pytest.fixture
-def slots(cluster: ApiServer) -> Slots:
-    return Slots(cluster)
+def slots(server: ApiServer) -> Slots:
+    return Slots(server)
 
 
 async def load(slots: Slots, namespace: str, revision: str, bundle: bytes = b'{"model":1}') -> None:
@@ -81,10 +81,10 @@ async def test_a_slot_without_a_deployment_can_not_be_loaded_and_says_so(
 
 
 async def test_a_slot_is_available_only_when_all_its_pods_run_the_revision(
-    cluster: ApiServer, slots: Slots, namespace: Callable[[], str], admin: Any
+    server: ApiServer, slots: Slots, namespace: Callable[[], str], admin: Any
 ) -> None:
     ns = namespace()
-    await cluster.create(deployment(ns))
+    await server.create(deployment(ns))
     await load(slots, ns, FIRST)
     state = await slots.state(ns, GREEN)
     assert (state.revision, state.available) == (FIRST, False)
@@ -104,26 +104,26 @@ async def test_a_slot_is_available_only_when_all_its_pods_run_the_revision(
 
 
 async def test_loading_the_same_again_writes_nothing(
-    cluster: ApiServer, slots: Slots, namespace: Callable[[], str]
+    server: ApiServer, slots: Slots, namespace: Callable[[], str]
 ) -> None:
     ns = namespace()
-    await cluster.create(deployment(ns, replicas=0))
+    await server.create(deployment(ns, replicas=0))
     await load(slots, ns, FIRST)
     refs = (Ref(CONFIG_MAP, ns, "support-green-bundle"), Ref(DEPLOYMENT, ns, GREEN.deployment))
-    generation = (await read(cluster, refs[1]))["metadata"]["generation"]
-    version = (await read(cluster, refs[0]))["metadata"]["resourceVersion"]
+    generation = (await read(server, refs[1]))["metadata"]["generation"]
+    version = (await read(server, refs[0]))["metadata"]["resourceVersion"]
     await load(slots, ns, FIRST)
-    assert (await read(cluster, refs[1]))["metadata"]["generation"] == generation
-    assert (await read(cluster, refs[0]))["metadata"]["resourceVersion"] == version
+    assert (await read(server, refs[1]))["metadata"]["generation"] == generation
+    assert (await read(server, refs[0]))["metadata"]["resourceVersion"] == version
 
 
 async def test_the_bundle_is_stored_byte_for_byte_and_other_keys_and_annotations_stay(
-    cluster: ApiServer, slots: Slots, namespace: Callable[[], str]
+    server: ApiServer, slots: Slots, namespace: Callable[[], str]
 ) -> None:
     ns = namespace()
-    await cluster.create(deployment(ns, replicas=0))
+    await server.create(deployment(ns, replicas=0))
     bundle = Ref(CONFIG_MAP, ns, "support-green-bundle")
-    await cluster.create(
+    await server.create(
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",
@@ -133,16 +133,16 @@ async def test_the_bundle_is_stored_byte_for_byte_and_other_keys_and_annotations
     )
     text = '{"a":"ü","b":"\\u0000"}'
     await load(slots, ns, FIRST, text.encode())
-    assert (await read(cluster, bundle))["data"] == {"other": "stays", "bundle.json": text}
-    template = (await read(cluster, Ref(DEPLOYMENT, ns, GREEN.deployment)))["spec"]["template"]
+    assert (await read(server, bundle))["data"] == {"other": "stays", "bundle.json": text}
+    template = (await read(server, Ref(DEPLOYMENT, ns, GREEN.deployment)))["spec"]["template"]
     assert template["metadata"]["annotations"] == {"team": "support", "agentrelease.dev/revision": FIRST}
 
 
 async def test_a_slot_scaled_to_zero_is_not_available(
-    cluster: ApiServer, slots: Slots, namespace: Callable[[], str]
+    server: ApiServer, slots: Slots, namespace: Callable[[], str]
 ) -> None:
     ns = namespace()
-    await cluster.create(deployment(ns, replicas=0))
+    await server.create(deployment(ns, replicas=0))
 
     async def seen() -> bool:
         return "scaled to zero" in (await slots.state(ns, GREEN)).problem
@@ -151,7 +151,7 @@ async def test_a_slot_scaled_to_zero_is_not_available(
     assert not (await slots.state(ns, GREEN)).available
 
 
-async def read(cluster: ApiServer, ref: Ref) -> Object:
-    found = await cluster.get(ref)
+async def read(server: ApiServer, ref: Ref) -> Object:
+    found = await server.get(ref)
     assert found is not None
     return found

@@ -102,16 +102,16 @@ class Fence:
 
 def epoch_of(obj: Object | None) -> int:
     """Return the epoch of the last raising write; 0 where there is none, or none that can be read."""
-    value = annotations(obj).get(EPOCH_ANNOTATION, "")
+    value = annotations_of(obj).get(EPOCH_ANNOTATION, "")
     return int(value) if value.isascii() and value.isdigit() else 0
 
 
 def note_of(obj: Object | None) -> str:
     """Return the reason that the last lowering write left behind."""
-    return annotations(obj).get(LOWERED_ANNOTATION, "")
+    return annotations_of(obj).get(LOWERED_ANNOTATION, "")
 
 
-def annotations(obj: Object | None) -> dict[str, str]:
+def annotations_of(obj: Object | None) -> dict[str, str]:
     """Return an object's annotations, which may be missing or null."""
     return ((obj or {}).get("metadata") or {}).get("annotations") or {}
 

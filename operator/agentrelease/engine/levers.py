@@ -55,6 +55,7 @@ class Placement:
     halted: bool = False
     owner: Mapping[str, str] = field(default_factory=dict)  # ownerReference fields of the release
     note: str = ""  # why; goes to the object as an annotation when lowering
+    objects: Mapping[str, str] = field(default_factory=dict)  # names for other levers, by lever name
 
 
 @dataclass(frozen=True, slots=True)

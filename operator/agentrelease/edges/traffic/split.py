@@ -58,4 +58,4 @@ def exposed(placement: Placement) -> frozenset[str]:
     stable = {placement.stable.service} if placement.stable else set()
     if placement.candidate is not None:
         return frozenset({placement.candidate.service} - stable)
-    return frozenset(placement.services) - stable
+    return frozenset(placement.services) - stable if stable else frozenset()

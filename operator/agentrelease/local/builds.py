@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["BUILDS", "controlplane", "crds", "helm", "kubectl", "main", "prometheus"]
 
 KUBERNETES = "1.37.2"  # go.mod's k8s.io/kubernetes, checked by a test
-_HELM = "v3.22.0"
 _PROMETHEUS = "v0.315.0"  # v0.316.0 does not build outside of its own tree
 _VERSION = "k8s.io/component-base/version"
 _MAJOR, _MINOR, _ = KUBERNETES.split(".")
@@ -39,6 +38,17 @@ _CONTROLPLANE = gobuild.GoProgram(
     ),
 )
 
+_HELM = gobuild.GoProgram(
+    "helm",
+    "helm.sh/helm/v3/cmd/helm",
+    # A module of its own, with the control plane's Kubernetes: most of it is compiled already then.
+    directory=Path(__file__).parent / "helm",
+    stamps=(
+        ("helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor", _MAJOR),
+        ("helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor", _MINOR),
+    ),
+)
+
 
 def controlplane() -> Path:
     """Give the program `controlplane`; the first time this takes minutes."""
@@ -52,7 +62,7 @@ def crds(project: str = "gateway-api") -> Path:
 
 def helm() -> Path:
     """Give the real Helm."""
-    return gobuild.install(gobuild.GoProgram("helm", "helm.sh/helm/v3/cmd/helm", _HELM))
+    return gobuild.install(_HELM)
 
 
 def prometheus() -> Path:

@@ -30,7 +30,7 @@ _SETTLE_SECONDS = 0.05
 
 
 async def discover(kubeconfig: Path, namespaces: Sequence[str], file: Path) -> None:
-    """Keep `file` equal to what the pods of the namespaces (none named: all) ask for; ends by cancellation."""
+    """Keep `file` equal to what pods of the namespaces (none named: all) ask for; ends by cancellation."""
     changed = asyncio.Event()
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(KubeApi(kubeconfig))

@@ -69,8 +69,10 @@ def _build(program: GoProgram, target: Path) -> None:
 
 
 def _packages(program: GoProgram) -> frozenset[str]:
+    """Give the packages that are still to be compiled."""
+    stale = "{{if .Stale}}{{.ImportPath}}{{end}}"
     listed = subprocess.run(
-        [go().program, "list", "-deps", program.package],
+        [go().program, "list", "-deps", "-f", stale, *_FLAGS, program.package],
         check=False,
         cwd=program.directory,
         env=go().environment(),
@@ -101,7 +103,7 @@ def _compile(
         ) as compiler,
     ):
         for line in compiler.stderr or ():
-            if packages is not None and line.strip() not in packages:
+            if " " in line.strip():  # a package's name stands alone
                 last.append(line)
             else:
                 step()

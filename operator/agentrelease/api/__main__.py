@@ -1,19 +1,36 @@
-"""``python -m agentrelease.api [DIRECTORY]`` writes the CRDs, by default to ``crds/``."""
+"""``python -m agentrelease.api [ROOT]`` writes what is made from the models.
+
+``crds/`` for people and tests; and, below ``charts/agentrelease/files/``, the copies that the chart
+renders, because Helm reads nothing outside of a chart.
+"""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
+from agentrelease.api import admission
 from agentrelease.api.crd import definitions
 
 
+def made() -> dict[str, str]:
+    """Return path below the repository's root → text."""
+    crds = definitions()
+    chart = "charts/agentrelease/files"
+    return {
+        **{f"crds/{name}": text for name, text in crds.items()},
+        **{f"{chart}/crds/{name}": text for name, text in crds.items()},
+        f"{chart}/admission.yaml": admission.source(),
+    }
+
+
 def main(arguments: list[str]) -> None:
-    """Write every definition into the directory; leave other files alone."""
-    directory = Path(arguments[0] if arguments else "crds")
-    directory.mkdir(parents=True, exist_ok=True)
-    for name, text in definitions().items():
-        (directory / name).write_text(text, encoding="utf-8")
+    """Write every file below the root, by default the working directory; leave other files alone."""
+    root = Path(arguments[0] if arguments else ".")
+    for name, text in made().items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ async def _kept(screen: Screen, parts: Stage) -> None:
     screen.blank()
     screen.plain("KEEP=1: everything runs on until Ctrl-C. In another terminal:")
     screen.plain(f"  export KUBECONFIG={parts.kubeconfig}")
-    screen.plain(f"  agent       {parts.gateway.url}")
+    screen.plain(f"  agent       {parts.agent_url}")
     screen.plain(f"  Prometheus  {parts.prometheus_url}")
     screen.plain(f"  Envoy       {parts.gateway.admin_url}")
     await parts.failed()

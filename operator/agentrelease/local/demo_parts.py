@@ -77,6 +77,11 @@ class Stage:
     operator: Child
     logs: Path
 
+    @property
+    def agent_url(self) -> str:
+        """Where users ask the agent, through the gateway."""
+        return f"{self.gateway.url}/task"
+
     async def failed(self) -> None:
         """Wait until any of the programs ends by itself, and raise what it left behind."""
         gateway = asyncio.create_task(self.gateway.failed())
@@ -110,7 +115,8 @@ async def stage(screen: Screen, logs: Path, examples: Path) -> AsyncIterator[Sta
         await stack.enter_async_context(node)
         ports = stack.enter_context(Ports())
         scraping = prometheus.Scraping(plane.kubeconfig, [NAMESPACE])
-        evidence = await prometheus.start(processes, ports, logs / "prometheus", scraping)
+        serving = prometheus.serve(processes, ports, logs / "prometheus", scraping)
+        evidence = await stack.enter_async_context(serving)
         screen.say("Starting the operator ...")
         operator = await _operator(processes, plane.kubeconfig, evidence.url, logs)
         yield Stage(kubectl, plane.kubeconfig, gateway, evidence.url, processes, operator, logs)

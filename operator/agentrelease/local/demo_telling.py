@@ -85,7 +85,7 @@ class Telling:
         headers = {"x-session": "demo-probe", "x-audience": "internal"}
         try:
             async with self.session.post(
-                self.parts.gateway.url, json={"text": "demo"}, headers=headers
+                self.parts.agent_url, json={"text": "demo"}, headers=headers
             ) as reply:
                 return reply.status == 200
         except (aiohttp.ClientError, TimeoutError):
@@ -139,7 +139,7 @@ async def telling(screen: Screen, parts: Stage, examples: Path) -> AsyncIterator
         Observer(parts.kubeconfig, NAMESPACE, AGENT) as observer,
         aiohttp.ClientSession(timeout=timeout, trust_env=False) as session,
     ):
-        traffic = Traffic(parts.gateway.url, _LOAD)
+        traffic = Traffic(parts.agent_url, _LOAD)
         story = Telling(screen, parts, examples, observer, traffic, session)
         try:
             yield story

@@ -45,7 +45,7 @@ class Decision:
     """The step taken, the status that follows, and how exposure moves.
 
     ``status`` is complete but for the evidence text and the epoch, which the engine adds in the
-    same write. ``announce`` is false when the same thing was said before.
+    same write. ``announce`` is false while the same cause goes on, whatever its numbers.
     """
 
     step: Step
@@ -68,7 +68,7 @@ def decide(situation: Situation, now: float) -> Decision:
     after = release.model_copy(update={"status": status})
     before, intended = intent.exposure(release), intent.exposure(after)
     status = reporting.describe(situation, after, step, intended, now)
-    announce = (step.cause, step.reason) != (release.status.verdict, release.status.reason)
+    announce = step.cause != release.status.verdict
     direction = _direction(situation, step, before, intended)
     return Decision(step, direction, status, intended, announce, _drift(situation, step, intended))
 

@@ -90,14 +90,19 @@ def ledger_of(release: AgentRelease, plan: Plan, at: float) -> Ledger:
     return Ledger.new(plan, at)
 
 
-def comparison(release: AgentRelease, exposure: Exposure) -> Comparison:
-    """Return what the candidate is compared with at this exposure."""
+def comparison(release: AgentRelease, exposure: Exposure, start: float, grid: float) -> Comparison:
+    """Return what the candidate is compared with at this exposure, for a block from ``start`` on.
+
+    The split is judged only in blocks that lie wholly after it came into effect.
+    """
     if release.status.stable is None:
         return Absolute()
     if exposure.weight >= ALL:
         record = read_reference(release.status.reference)
         return Frozen(record) if record else Absolute()
-    return Concurrent(exposure.weight / 100 if exposure.weight > 0 else None)
+    candidate = release.status.candidate
+    split = candidate is not None and 0 < candidate.confirmed_at <= start - grid
+    return Concurrent(exposure.weight / 100 if exposure.weight > 0 and split else None)
 
 
 def _absorbed(
@@ -124,7 +129,8 @@ def _absorbed(
         stable_audience=audience,
     )
     block = blocks.block(snapshot, guarding.spec, span, problems)
-    return ledger.absorb(guarding.plan, block, exposure.autonomy, comparison(release, exposure))
+    compared = comparison(release, exposure, span.start, guarding.plan.grid)
+    return ledger.absorb(guarding.plan, block, exposure.autonomy, compared)
 
 
 def _stale(

@@ -18,6 +18,9 @@ from kubernetes.aio.client import Configuration
 
 DEFAULT_KUBECONFIG = Path("~/.kube/config")
 
+# what the official loader raises on a file that is YAML but no kubeconfig
+_MISSHAPEN = (ValueError, KeyError, TypeError, AttributeError)
+
 
 class CredentialsError(Exception):
     """No usable credentials; the message is one sentence for the person who starts the operator."""
@@ -53,7 +56,7 @@ class Credentials:
                 await config.load_kube_config(
                     config_file=str(self.kubeconfig), client_configuration=configuration, persist_config=False
                 )
-        except (config.ConfigException, OSError, ValueError, KeyError, yaml.YAMLError) as error:
+        except (config.ConfigException, OSError, yaml.YAMLError, *_MISSHAPEN) as error:
             raise CredentialsError(f"Can't use {self}: {error}") from error
         return configuration
 

@@ -30,7 +30,7 @@ bench: builds ## measure: builds, starts, reaction to a violation, memory
 	$(python) -m bench
 
 lint: setup ## style and format of all Python code
-	$(python) -m ruff check --quiet
+	$(python) -m ruff check --quiet --output-format concise
 	$(python) -m ruff format --check --quiet || { echo 'run: .venv/bin/ruff format' >&2; exit 1; }
 
 types: setup ## strict types

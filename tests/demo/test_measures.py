@@ -94,7 +94,7 @@ def test_a_revision_is_safe_since_the_last_change_that_left_it_so():
         Sighting(9.0, "good", Reach(weight=100.0), "full-action"),
     )
     found = observer.exposed("bad")
-    assert found == Exposed(since=3.0, route_safe=7.2, flags_safe=7.0)
+    assert found == Exposed(since=3.0, answering=True, route_safe=7.2, flags_safe=7.0)
     assert found.safe == 7.2
 
 
@@ -102,9 +102,17 @@ def test_a_revision_that_is_still_exposed_is_not_safe_and_one_that_never_was_has
     observer = seen(
         Sighting(3.0, "bad", Reach(weight=5.0), "limited-action"), Sighting(4.0, "shy", Reach(), "observe")
     )
-    assert observer.exposed("bad") == Exposed(since=3.0)
+    assert observer.exposed("bad") == Exposed(since=3.0, answering=True)
     assert observer.exposed("bad").safe is None
     assert observer.exposed("shy") == Exposed()
+
+
+def test_a_revision_that_was_stopped_as_a_shadow_is_timed_from_its_first_copies():
+    observer = seen(
+        Sighting(2.0, "bad", Reach(mirror=100.0), "observe"),
+        Sighting(5.0, "bad", Reach(), "observe"),
+    )
+    assert observer.exposed("bad") == Exposed(since=2.0, route_safe=5.0, flags_safe=2.0)
 
 
 def test_the_summary_says_how_quickly_how_many_and_where_to_look():

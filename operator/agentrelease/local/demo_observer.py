@@ -43,9 +43,13 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Exposed:
-    """When a revision answered first, and when route and flags were safe for good; ``None``: not yet."""
+    """When a revision was first reached, and when route and flags were safe for good; ``None``: not yet.
+
+    ``answering`` says whether users were answered at all; a revision may be stopped as a shadow.
+    """
 
     since: float | None = None
+    answering: bool = False
     route_safe: float | None = None
     flags_safe: float | None = None
 
@@ -95,13 +99,16 @@ class Observer:
         return self._read[1]
 
     def exposed(self, revision: str) -> Exposed:
-        """Return when a revision answered users and when it was stopped."""
+        """Return since when a revision answered users (else: saw mirrored requests), and when that ended."""
         seen = [sighting for sighting in self.sightings if sighting.revision == revision]
-        since = next((sighting.at for sighting in seen if sighting.reach.answers), None)
+        answered = next((sighting.at for sighting in seen if sighting.reach.answers), None)
+        reached = next((sighting.at for sighting in seen if sighting.reach.reached), None)
+        since = answered or reached
         if since is None:
             return Exposed()
         return Exposed(
             since,
+            answered is not None,
             _for_good(seen, lambda sighting: not sighting.reach.reached, since),
             _for_good(seen, lambda sighting: sighting.autonomy == OBSERVE, since),
         )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from agentrelease.local.demo_screen import Screen
 
 AGENT = "support"
+_LONGEST = 90
 _LOAD = Load(rate=100.0, duration=900.0)
 
 
@@ -76,7 +77,7 @@ class Telling:
                     self._flowing = asyncio.create_task(self.traffic.run())
             finally:
                 for moved in self.observer.release.status.history[told:] if self.observer.release else ():
-                    self._note(f"{moved.from_} → {moved.phase}: {moved.reason}", moment(moved.at))
+                    self._note(f"{moved.from_} → {moved.phase}: {_short(moved.reason)}", moment(moved.at))
         self.screen.say(f"  {chapter.ending}: {release.status.reason}")
         if chapter is WORSE:
             await self._measure(release, asked)
@@ -110,7 +111,10 @@ class Telling:
             why=refused.reason,
         )
         for at, what in (
-            (exposed.since, f"{bad} answers its first users"),
+            (
+                exposed.since,
+                f"{bad} {'answers its first users' if exposed.answering else 'sees mirrored requests'}",
+            ),
             (violation, "Prometheus has the first violation of it"),
             (exposed.flags_safe, "its flags say observe"),
             (exposed.route_safe, "the route leads nobody to it"),
@@ -129,6 +133,12 @@ class Telling:
             "agents' logs": str(self.parts.logs / "node" / "logs"),
             "this story": str(self.examples),
         }
+
+
+def _short(reason: str) -> str:
+    """The first statement of a reason; all of it is in the history."""
+    first = reason.partition(";")[0]
+    return first if len(first) <= _LONGEST else f"{first[: _LONGEST - 1]}…"
 
 
 @asynccontextmanager

@@ -36,6 +36,7 @@ class AdoptedTraffic:
     """The lever on who reaches the candidate: mirror, cohort and weight."""
 
     name: str
+    side = "traffic"
     adopted: Adopted
 
     def __init__(self, cluster: Cluster, *, jitter: Callable[[], float] = random.random) -> None:

@@ -42,7 +42,7 @@ imports: setup ## which room may import which
 crds: setup ## write crds/ from the models
 	$(python) -m agentrelease.api crds
 
-kind: ## a kind cluster with everything installed (needs Docker, kind, kubectl and helm)
+kind: setup ## a kind cluster with everything installed (needs Docker, kind, kubectl and helm)
 	scripts/kind
 
 clean: ## remove the environment, all builds and all caches

@@ -23,7 +23,7 @@ import structlog
 
 from agentrelease.edges.kinds import EVENT
 from agentrelease.engine.lease import micro_time
-from agentrelease.engine.ports import ClusterError, Missing, Ref, Unavailable
+from agentrelease.engine.ports import ClusterError, Conflict, Missing, Ref, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,7 +158,11 @@ class EventWriter:
                 continue
             del self._due[told]
             if series is not None:
-                await self._write(series)
+                try:
+                    await self._write(series)
+                except asyncio.CancelledError:
+                    self._due[told] = None  # for the farewell; a name that is taken then is our own
+                    raise
         return pause
 
     async def _write(self, series: Series) -> None:
@@ -170,6 +174,9 @@ class EventWriter:
                 if not series.written:
                     break  # the namespace is gone, and its Events with it
                 series.written = 0  # the Event has expired; write it anew
+            except Conflict:
+                series.written = count  # stored by an earlier attempt, whose reply was lost
+                return
             except Unavailable as error:
                 if attempt == 2:
                     log.info("event dropped", about=str(series.told.about), why=str(error))

@@ -8,13 +8,17 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from agentrelease.api.bundle import Bundle
 from agentrelease.core.bundle import canonical, digest_of, revision_name
+from agentrelease.local.agent.behaviour import behaviour_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +55,7 @@ class AgentProcess:
     def __init__(self, root: Path, bundle: Bundle | None, release: str | None = None, **env: str):
         self.root = root
         self.bundle = bundle
+        self._before = {}
         if bundle is not None:
             (root / "bundle.json").write_bytes(canonical(bundle))
         named = revision_name("support", digest_of(bundle)) if bundle is not None else ""
@@ -102,6 +107,27 @@ class AgentProcess:
         self.wait(lambda: self.whoami()["autonomy"] == (level if not halt else "observe"))
         self.wait(lambda: self.whoami()["halted"] is halt)
 
+    def value(self, name, **labels):
+        """Sum of the series of that name with these labels."""
+        found = [(own, value) for (key, own), value in self._series().items() if key == name]
+        assert found, f"no series is called {name}"
+        return sum(value for own, value in found if labels.items() <= dict(own).items())
+
+    def grown(self, name, **labels):
+        """By how much a counter has grown since ``forget``."""
+        before = [
+            v for (key, own), v in self._before.items() if key == name and labels.items() <= dict(own).items()
+        ]
+        return self.value(name, **labels) - sum(before)
+
+    def forget(self):
+        """Count from here."""
+        self._before = self._series()
+
+    def _series(self):
+        families = text_string_to_metric_families(self.client.get("/metrics").text)
+        return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
+
     def whoami(self):
         return self.client.get("/whoami").json()
 
@@ -129,13 +155,12 @@ def _flag(value):
     return {"state": "ENABLED", "variants": {"it": value}, "defaultVariant": "it", "targeting": {}}
 
 
-@pytest.fixture
-def start_agent(tmp_path):
-    """Start demo agents; each is stopped afterwards and must have ended well."""
+@contextmanager
+def _agents(folder):
     running = []
 
     def start(bundle=None, *, prompts="v2", wait=True, **options):
-        root = tmp_path / f"agent-{len(running)}"
+        root = folder / f"agent-{len(running)}"
         root.mkdir()
         running.append(AgentProcess(root, bundle or bundle_of(prompts), **options).start())
         if wait:
@@ -146,3 +171,26 @@ def start_agent(tmp_path):
     for agent in running:
         assert agent.stop() == 0
         assert (agent.root / "stderr").read_text() == ""
+
+
+@pytest.fixture
+def start_agent(tmp_path):
+    """Start demo agents; each is stopped afterwards and must have ended well."""
+    with _agents(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def _shared_agent(tmp_path_factory):
+    with _agents(tmp_path_factory.mktemp("shared")) as start:
+        yield start()
+
+
+@pytest.fixture
+def agent(_shared_agent):
+    """One agent for many tests: it observes, behaves as v2 does, and counts from zero."""
+    usual = behaviour_of(_shared_agent.bundle).with_fields({"latency": 0.0})
+    _shared_agent.behave(**{k: v for k, v in asdict(usual).items() if v is not None})
+    _shared_agent.grant("observe")
+    _shared_agent.forget()
+    return _shared_agent

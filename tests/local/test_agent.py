@@ -5,7 +5,6 @@ from collections import Counter
 
 import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from agentrelease.api.bundle import Bundle
 from agentrelease.core.bundle import canonical, digest_of
@@ -15,27 +14,19 @@ READ, WRITE, REFUND = "kb.search", "tickets.comment", "payments.refund"
 BILLING = {"session": "s1", "workflow_class": "billing", "risk_tier": "low"}
 
 
-def total(agent, name, **labels):
-    page = agent.client.get("/metrics").text
-    found = [s for f in text_string_to_metric_families(page) for s in f.samples if s.name == name]
-    assert found, f"no series is called {name}"
-    return sum(s.value for s in found if labels.items() <= s.labels.items())
-
-
 def dispositions(answers, effect=None):
     taken = [action for answer in answers for action in answer["actions"]]
     return {a["disposition"] for a in taken if effect in (None, a["effect"])}
 
 
-def test_it_serves_the_release_that_its_bundle_is(start_agent):
-    agent = start_agent()
+def test_it_serves_the_release_that_its_bundle_is(agent):
     who = agent.whoami()
     assert who["release"] == agent.release
     assert who["bundleDigest"] == digest_of(agent.bundle)
     reply = agent.client.post("/task", headers={"x-session": "s7"})
     assert reply.headers["x-agent-release"] == agent.release == reply.json()["release"]
     assert reply.json()["session"] == "s7"
-    assert total(agent, "agentrelease_info", release=agent.release, bundle_digest=who["bundleDigest"]) == 1
+    assert agent.value("agentrelease_info", release=agent.release, bundle_digest=who["bundleDigest"]) == 1
 
 
 def test_an_empty_slot_is_not_ready_and_serves_nobody(start_agent):
@@ -81,18 +72,21 @@ def test_without_flags_it_answers_and_does_nothing(start_agent):
     assert agent.client.get("/actions").json()["actions"] == []
 
 
-def test_each_level_does_what_it_says_and_no_more(start_agent):
-    agent = start_agent()
-    lists = {"allow": (READ, WRITE), "ask": (REFUND,)}
+def test_each_level_does_what_it_says_and_no_more(agent):
+    def effects():
+        return agent.client.get("/actions", params={"since": 10**9}).json()["next"]
+
+    lists, before = {"allow": (READ, WRITE), "ask": (REFUND,)}, effects()
     agent.grant("observe", **lists)
     assert dispositions(agent.ask(60, **BILLING)) == {"simulated"}
     agent.grant("suggestion-only", **lists)
     assert dispositions(agent.ask(60, **BILLING)) == {"suggested"}
-    assert agent.client.get("/actions").json()["actions"] == []
+    assert effects() == before
     agent.grant("limited-action", **lists)
     answers = agent.ask(200, **BILLING)
     assert dispositions(answers, "read") == dispositions(answers, "write") == {"executed"}
     assert dispositions(answers, "irreversible") <= {"approved", "rejected"}
+    assert effects() > before
     agent.grant("full-action", allow=(READ, WRITE, REFUND))
     assert dispositions(agent.ask(60, **BILLING)) == {"executed"}
     agent.grant("full-action", allow=(READ, WRITE, REFUND), halt=True)
@@ -118,11 +112,10 @@ def test_what_it_did_is_in_the_log_once_and_in_the_metrics(start_agent):
     assert {r["release"] for r in logged} == {agent.release}
     counted = Counter(disposition for _, disposition in happened)
     for disposition, count in counted.items():
-        assert total(agent, "agentrelease_actions_total", disposition=disposition) == count
+        assert agent.grown("agentrelease_actions_total", disposition=disposition) == count
 
 
-def test_its_answers_and_its_counters_agree(start_agent):
-    agent = start_agent(prompts="v1")
+def test_its_answers_and_its_counters_agree(agent):
     agent.behave(violations=0.3, completion=0.6)
     answers = agent.ask(100, **BILLING, audience="internal")
     stratum = {"workflow_class": "billing", "risk_tier": "low", "audience": "internal"}
@@ -131,10 +124,10 @@ def test_its_answers_and_its_counters_agree(start_agent):
         "agentrelease_policy_violations_total": sum(a["violation"] for a in answers),
     }
     for name, count in counted.items():
-        assert total(agent, name, **stratum) == total(agent, name) == count
+        assert agent.grown(name, **stratum) == agent.grown(name) == count
     completed = sum(a["outcome"] == "completed" for a in answers)
-    assert total(agent, "agentrelease_tasks_total", outcome="completed") == completed
-    assert total(agent, "agentrelease_task_duration_seconds_count") == 100
+    assert agent.grown("agentrelease_tasks_total", outcome="completed") == completed
+    assert agent.grown("agentrelease_task_duration_seconds_count") == 100
     assert 0 < completed < 100
 
 
@@ -149,7 +142,7 @@ def test_a_mirrored_request_has_no_effect_and_neither_it_nor_a_colleague_shows_t
     assert not any(a["violation"] for a in agent.ask(5, **BILLING, audience="internal"))
     live = agent.ask(5, **BILLING)
     assert all(a["violation"] and not a["shadow"] for a in live)
-    assert total(agent, "agentrelease_tasks_total") == 40
+    assert agent.grown("agentrelease_tasks_total") == 40
 
 
 @pytest.mark.parametrize(
@@ -166,17 +159,15 @@ def test_envoys_mark_on_mirrored_requests_is_known(host, shadow):
     assert is_shadow(host) is shadow
 
 
-def test_a_rogue_agent_acts_against_its_flags_and_its_metrics_tell(start_agent):
-    agent = start_agent()
+def test_a_rogue_agent_acts_against_its_flags_and_its_metrics_tell(agent):
     agent.grant("observe")
     agent.behave(rogue=True)
     assert dispositions(agent.ask(5, **BILLING)) == {"executed"}
-    assert total(agent, "agentrelease_actions_total", disposition="executed") > 0
-    assert total(agent, "agentrelease_autonomy_in_effect", level="observe") == 1
+    assert agent.grown("agentrelease_actions_total", disposition="executed") > 0
+    assert agent.value("agentrelease_autonomy_in_effect", level="observe") == 1
 
 
-def test_a_silent_agent_has_no_metrics_and_still_answers(start_agent):
-    agent = start_agent()
+def test_a_silent_agent_has_no_metrics_and_still_answers(agent):
     agent.behave(silent=True)
     assert agent.client.get("/metrics").status_code == 503
     assert agent.ask(1)[0]["outcome"] in ("completed", "failed")
@@ -188,15 +179,15 @@ def test_faults_may_be_there_from_the_start(start_agent):
 
 
 @pytest.mark.parametrize("body", ['{"speed": 1}', '{"rogue": 1}', '{"violations": "many"}', "[]", "no JSON"])
-def test_a_fault_that_does_not_exist_is_refused_in_a_sentence(start_agent, body):
-    reply = start_agent().client.post("/behaviour", content=body)
+def test_a_fault_that_does_not_exist_is_refused_in_a_sentence(agent, body):
+    reply = agent.client.post("/behaviour", content=body)
     assert reply.status_code == 400
     assert reply.json()["error"]
 
 
 @pytest.mark.parametrize("header", ["x-request-id", "x-forwarded-proto"])
-def test_faults_are_not_injected_through_a_gateway(start_agent, header):
-    reply = start_agent().client.post("/behaviour", json={"rogue": True}, headers={header: "x"})
+def test_faults_are_not_injected_through_a_gateway(agent, header):
+    reply = agent.client.post("/behaviour", json={"rogue": True}, headers={header: "x"})
     assert reply.status_code == 403
 
 
@@ -208,8 +199,8 @@ def test_the_same_seed_tells_the_same_story(start_agent):
     assert stories[0] == stories[1]
 
 
-def test_a_bad_cursor_is_refused(start_agent):
-    assert start_agent().client.get("/actions", params={"since": "yesterday"}).status_code == 400
+def test_a_bad_cursor_is_refused(agent):
+    assert agent.client.get("/actions", params={"since": "yesterday"}).status_code == 400
 
 
 def test_an_answer_under_way_is_finished_before_the_process_ends(start_agent):

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from agentrelease.api.vocabulary import Action, MetricClass
 from agentrelease.core import report, words
 from agentrelease.core.evidence import ALL
+from agentrelease.core.grounds import Grounds, counts, margin_of
 from agentrelease.core.guardrails import MetricVerdict
-from agentrelease.core.standing import safe, stand
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,10 +23,9 @@ if TYPE_CHECKING:
     from agentrelease.core.guardrails import Guardrail, Plan
     from agentrelease.core.ledger import Ledger
     from agentrelease.core.report import MetricReport
-    from agentrelease.core.standing import Standing
 
 FRESH_BLOCKS = 3.0
-"""Promotion needs a last block that ended at most this many block lengths ago."""
+"""Promotion needs evidence that ended at most this many block lengths ago."""
 
 
 class Verdict(StrEnum):
@@ -55,185 +54,158 @@ class Requirements:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """A verdict, the action of the strongest breach, and one sentence that says why.
-
-    ``still_needed`` is the expected number of candidate tasks until promotion can be decided: 0 when none
-    are missing, ``None`` when no number will do. ``evidence`` is the decimal logarithm of the family's
-    e-value for harm. ``blind_for`` is seconds without usable evidence.
-    """
+    """A verdict, the action of the strongest breach, and one sentence that says why."""
 
     verdict: Verdict
     action: Action | None
     reason: str
-    metrics: tuple[MetricReport, ...]
-    still_needed: int | None
-    evidence: float
-    blind_for: float
+    grounds: Grounds = field(repr=False)
+    requirements: Requirements = Requirements()
+
+    @property
+    def metrics(self) -> tuple[MetricReport, ...]:
+        """The judgement line by line: the metrics first, then required groups and strata."""
+        return report.lines(self.grounds)
+
+    @property
+    def still_needed(self) -> int | None:
+        """Expected candidate tasks until promotion can be decided; ``None`` when no number will do."""
+        needed = [n for g in _judged(self.grounds) for n in self.grounds.needed(g).values()]
+        needed += _missing(self.grounds, self.requirements).values()
+        most = max(needed, default=0.0)
+        return None if most == inf else ceil(most)
+
+    @property
+    def evidence(self) -> float:
+        """The decimal logarithm of the family's e-value for harm."""
+        return self.grounds.standing.family / log(10.0)
+
+    @property
+    def blind_for(self) -> float:
+        """Seconds without usable evidence of some guardrail."""
+        return max(0.0, self.grounds.now - self.grounds.oldest()[1])
 
 
 def assess(plan: Plan, ledger: Ledger, now: float, requirements: Requirements) -> Assessment:
     """Judge the ledger at ``now`` (unix seconds)."""
-    ledger = ledger.covering(plan)
-    return _Judge(plan, ledger, now, requirements, stand(plan, ledger)).judge()
+    grounds = Grounds.of(plan, ledger, now)
+    breaches = _breaches(grounds)
+    if breaches and breaches[0][0].on_breach > Action.NOTIFY:
+        strongest, reason = breaches[0][0].on_breach, breaches[0][1]
+        verdict = Verdict.ROLLBACK if strongest is Action.ROLLBACK else Verdict.INTERVENE
+        return Assessment(verdict, strongest, reason, grounds, requirements)
+    verdict, reason = _unbreached(grounds, requirements)
+    action = Action.ROLLBACK if verdict is Verdict.ROLLBACK else None
+    if breaches:  # somebody is told; that alone changes nothing
+        action, reason = action or Action.NOTIFY, f"{breaches[0][1]}; {reason}"
+    return Assessment(verdict, action, reason, grounds, requirements)
 
 
-@dataclass(frozen=True, slots=True)
-class _Judge:
-    plan: Plan
-    ledger: Ledger
-    now: float
-    requirements: Requirements
-    standing: Standing
+def _breaches(grounds: Grounds) -> list[tuple[Guardrail, str]]:
+    """Breached guardrails and why, the strongest consequence first; among equals safety."""
+    by_name = {g.name: g for g in grounds.plan.tested}
+    found = [(g, _event(grounds, g)) for g in grounds.plan.events if grounds.ledger.events[g.name] > 0]
+    found += [(by_name[name], _harm(grounds, by_name[name])) for name in grounds.standing.breaches]
+    return sorted(found, key=lambda f: (-f[0].on_breach.rank, f[0].metric_class is not MetricClass.SAFETY))
 
-    def judge(self) -> Assessment:
-        verdict, action, reason = self._verdict()
-        lines = tuple(self._lines())
-        needed = max([line.needed for line in lines] + [float(n) for _, n in self._missing()], default=0.0)
-        return Assessment(
-            verdict=verdict,
-            action=action,
-            reason=reason,
-            metrics=lines,
-            still_needed=None if needed == inf else ceil(needed),
-            evidence=self.standing.family / log(10.0),
-            blind_for=max(0.0, self.now - self._oldest()[1]),
-        )
 
-    def _verdict(self) -> tuple[Verdict, Action | None, str]:
-        breaches = self._breaches()
-        if breaches and breaches[0][0].on_breach > Action.NOTIFY:
-            worst, reason = breaches[0]
-            rollback = worst.on_breach is Action.ROLLBACK
-            return Verdict.ROLLBACK if rollback else Verdict.INTERVENE, worst.on_breach, reason
-        verdict, action, reason = self._unbreached()
-        if not breaches:
-            return verdict, action, reason
-        return verdict, action or Action.NOTIFY, f"{breaches[0][1]}; {reason}"
+def _unbreached(grounds: Grounds, requirements: Requirements) -> tuple[Verdict, str]:
+    name, known_at = grounds.oldest()
+    blind = grounds.now - known_at
+    if blind >= grounds.plan.blind_after:
+        return Verdict.ROLLBACK, f"blind: {_dark(grounds, name, blind)}"
+    if blind >= grounds.plan.stale_after:
+        return Verdict.DRAIN, f"stale: {_dark(grounds, name, blind)}"
+    suspicion = _suspicion(grounds)
+    if suspicion:
+        return Verdict.SUSPECT, suspicion
+    unmet = _not_ready(grounds) or _unproven(grounds) or _unmet(grounds, requirements)
+    if unmet:
+        return Verdict.HOLD, unmet
+    return Verdict.PROMOTE, "every guardrail excludes the harm it has to, on fresh evidence"
 
-    def _unbreached(self) -> tuple[Verdict, Action | None, str]:
-        name, known_at = self._oldest()
-        blind = self.now - known_at
-        if blind >= self.plan.blind_after:
-            return Verdict.ROLLBACK, Action.ROLLBACK, f"blind: {self._dark(name, blind)}"
-        if blind >= self.plan.stale_after:
-            return Verdict.DRAIN, None, f"stale: {self._dark(name, blind)}"
-        suspicion = self._suspicion()
-        if suspicion:
-            return Verdict.SUSPECT, None, suspicion
-        missing = self._unmet()
-        if missing:
-            return Verdict.HOLD, None, missing
-        return Verdict.PROMOTE, None, "every guardrail excludes the harm it has to, on fresh evidence"
 
-    def _breaches(self) -> list[tuple[Guardrail, str]]:
-        """Breached guardrails and why, the strongest consequence first; among equals safety."""
-        found = [
-            (g, self._event_reason(g)) for g in self.plan.events if self.ledger.events.get(g.name, 0) > 0
-        ]
-        by_name = {g.name: g for g in self.plan.tested}
-        found += [(by_name[name], self._harm_reason(by_name[name])) for name in self.standing.breaches]
-        return sorted(
-            found, key=lambda f: (-f[0].on_breach.rank, f[0].metric_class is not MetricClass.SAFETY)
-        )
-
-    def _event_reason(self, guardrail: Guardrail) -> str:
-        said = words.event(guardrail, self.ledger.events[guardrail.name], MetricVerdict.HARM)
-        return f"{guardrail.name}: {said}"
-
-    def _harm_reason(self, guardrail: Guardrail) -> str:
-        harm = self.standing.harm[guardrail.name]
-        counts = report.counts(self.ledger.metrics[guardrail.name], harm.stratum)
-        limit = (
-            f"the bound of {100 * (guardrail.bound or 0):g} %" if harm.absolute else f"{guardrail.tolerance}"
-        )
-        bound = 1.0 / (self.plan.false_rollback * guardrail.weight)
+def _suspicion(grounds: Grounds) -> str:
+    if grounds.standing.mismatch >= log(grounds.plan.mismatch_at):
+        arms = grounds.ledger.mismatch
         return (
-            f"{guardrail.name}{words.where(harm.stratum)} is worse than {limit}: {words.against(*counts)}; "
-            f"odds {words.odds(harm.log_evidence)}, {bound:,.0f} to 1 are enough"
+            f"sample-ratio mismatch: {arms.candidate:,.0f} of {arms.candidate + arms.stable:,.0f} units "
+            f"reached the candidate, {100 * arms.share:g} % were intended"
         )
+    suspect = grounds.suspect()
+    return f"suspect: {_harm(grounds, suspect)}" if suspect else ""
 
-    def _oldest(self) -> tuple[str, float]:
-        """The guardrail that has been without usable evidence longest, and since when."""
-        known = [(state.known_at, name) for name, state in self.ledger.metrics.items()]
-        known += [(at, name) for name, at in self.ledger.events_at.items()]
-        at, name = min(known)
-        return name, at
 
-    def _dark(self, name: str, blind: float) -> str:
-        because = f" ({'; '.join(self.ledger.problems)})" if self.ledger.problems else ""
-        return f"no usable evidence of {name} for {blind:,.0f} s{because}"
+def _not_ready(grounds: Grounds) -> str:
+    """Why evidence cannot raise anything now."""
+    ledger, plan = grounds.ledger, grounds.plan
+    if ledger.problems:
+        return f"the last evidence is not usable: {'; '.join(ledger.problems)}"
+    if ledger.phase_blocks < plan.min_blocks:
+        return f"{ledger.phase_blocks} of {plan.min_blocks} blocks of evidence in this phase"
+    name, known_at = grounds.oldest()
+    return (
+        f"waiting for fresh evidence of {name}" if grounds.now - known_at > FRESH_BLOCKS * plan.grid else ""
+    )
 
-    def _suspicion(self) -> str:
-        if self.standing.mismatch >= log(self.plan.mismatch_at):
-            arms = self.ledger.mismatch
-            return (
-                f"sample-ratio mismatch: {arms.candidate:,.0f} of {arms.candidate + arms.stable:,.0f} units "
-                f"reached the candidate, {100 * arms.share:g} % were intended"
-            )
-        suspect = self._suspect()
-        return f"suspect: {self._harm_reason(suspect)}" if suspect else ""
 
-    def _suspect(self) -> Guardrail | None:
-        """The guardrail that leads while the family looks bad but proves nothing."""
-        if self.standing.family < log(self.plan.suspect_at) or self.standing.breaches:
-            return None
-        return next(g for g in self.plan.tested if g.name == self.standing.leading)
-
-    def _unmet(self) -> str:
-        """Why promotion has to wait; empty when nothing is missing."""
-        ledger = self.ledger
-        if ledger.problems:
-            return f"the last evidence is not usable: {'; '.join(ledger.problems)}"
-        if ledger.phase_blocks < self.plan.min_blocks:
-            return f"{ledger.phase_blocks} of {self.plan.min_blocks} blocks of evidence in this phase"
-        if self.now - self._oldest()[1] > FRESH_BLOCKS * self.plan.grid:
-            return f"waiting for fresh evidence of {self._oldest()[0]}"
-        waiting = [line for line in self._lines() if line.verdict is MetricVerdict.COLLECTING]
-        if waiting:
-            line = max(waiting, key=lambda w: w.needed)
-            return f"collecting: {line.name}{words.where(line.stratum)}: {line.why}"
-        for what, number in self._missing():
-            if number > 0:
-                return f"{number:,.0f} more samples are required{words.where(what)}"
-        if self.now < self.requirements.not_before:
-            return f"the phase lasts {self.requirements.not_before - self.now:,.0f} s more"
+def _unproven(grounds: Grounds) -> str:
+    """Which guardrail does not exclude its harm yet: the one that needs most."""
+    waiting = [
+        (needed, g, group)
+        for g in _judged(grounds)
+        if grounds.said(g) is not MetricVerdict.PASS
+        for group, needed in grounds.needed(g).items()
+    ]
+    if not waiting:
         return ""
+    needed, guardrail, group = max(waiting, key=lambda w: w[0])
+    both = counts(grounds.ledger.metrics[guardrail.name], group)
+    said = words.collecting(margin_of(guardrail, group), *both, needed)
+    return f"collecting: {guardrail.name}{words.where(group)}: {said}"
 
-    def _missing(self) -> list[tuple[str, float]]:
-        """Required samples that are not there yet, by stratum key."""
-        wanted = {ALL: self.requirements.min_samples, **self.requirements.min_samples_by_stratum}
-        return [(key, max(0.0, number - self._samples(key))) for key, number in wanted.items()]
 
-    def _samples(self, key: str) -> float:
-        """Candidate exposures that every tested metric has in this phase."""
-        counts = [report.counts(state, key)[0].n for state in self.ledger.metrics.values()]
-        return min(counts, default=self.ledger.mismatch.candidate)
+def _unmet(grounds: Grounds, requirements: Requirements) -> str:
+    """Which requirement of the phase is not met."""
+    for key, number in _missing(grounds, requirements).items():
+        if number > 0:
+            return f"{number:,.0f} more samples are required{words.where(key)}"
+    rest = requirements.not_before - grounds.now
+    return f"the phase lasts {rest:,.0f} s more" if rest > 0 else ""
 
-    def _lines(self) -> list[MetricReport]:
-        """All lines of the judgement: the metrics first, then their strata."""
-        metrics, strata = [], []
-        for guardrail in self.plan.tested:
-            said, harm = self._said(guardrail), self.standing.harm[guardrail.name]
-            metrics.append(report.metric_line(self.plan, guardrail, self.ledger, said, harm))
-            strata += report.stratum_lines(self.plan, guardrail, self.ledger, said)
-        for guardrail in self.plan.events:
-            metrics.append(report.event_line(guardrail, self.ledger, self._seen(guardrail)))
-        return metrics + strata
 
-    def _seen(self, guardrail: Guardrail) -> MetricVerdict:
-        if self.ledger.events[guardrail.name] > 0:
-            return MetricVerdict.HARM
-        dark = self.now - self.ledger.events_at[guardrail.name] >= self.plan.stale_after
-        return MetricVerdict.BLIND if dark else MetricVerdict.PASS
+def _missing(grounds: Grounds, requirements: Requirements) -> dict[str, float]:
+    """Required samples that are not there yet, by stratum key."""
+    wanted = {ALL: requirements.min_samples, **requirements.min_samples_by_stratum}
+    return {key: max(0.0, number - _samples(grounds, key)) for key, number in wanted.items() if number > 0}
 
-    def _said(self, guardrail: Guardrail) -> MetricVerdict:
-        state = self.ledger.metrics[guardrail.name]
-        if guardrail.name in self.standing.breaches:
-            return MetricVerdict.HARM
-        if self.now - state.known_at >= self.plan.stale_after:
-            return MetricVerdict.BLIND
-        if self._suspect() is guardrail:
-            return MetricVerdict.SUSPECT
-        if self.ledger.mode == "absolute" and guardrail.bound is None:
-            return MetricVerdict.UNJUDGED
-        return MetricVerdict.PASS if safe(self.plan, guardrail, state) else MetricVerdict.COLLECTING
+
+def _samples(grounds: Grounds, key: str) -> float:
+    """Candidate exposures that every tested metric has in this phase."""
+    found = [counts(state, key)[0].n for state in grounds.ledger.metrics.values()]
+    return min(found, default=grounds.ledger.mismatch.candidate)
+
+
+def _judged(grounds: Grounds) -> list[Guardrail]:
+    return [g for g in grounds.plan.tested if grounds.said(g) is not MetricVerdict.UNJUDGED]
+
+
+def _event(grounds: Grounds, guardrail: Guardrail) -> str:
+    said = words.event(guardrail, grounds.ledger.events[guardrail.name], MetricVerdict.HARM)
+    return f"{guardrail.name}: {said}"
+
+
+def _harm(grounds: Grounds, guardrail: Guardrail) -> str:
+    harm = grounds.standing.harm[guardrail.name]
+    both = counts(grounds.ledger.metrics[guardrail.name], harm.stratum)
+    limit = f"the bound of {100 * (guardrail.bound or 0):g} %" if harm.absolute else str(guardrail.tolerance)
+    enough = 1.0 / (grounds.plan.false_rollback * guardrail.weight)
+    return (
+        f"{guardrail.name}{words.where(harm.stratum)} is worse than {limit}: {words.against(*both)}; "
+        f"odds {words.odds(harm.log_evidence)}, {enough:,.0f} to 1 are enough"
+    )
+
+
+def _dark(grounds: Grounds, name: str, blind: float) -> str:
+    because = f" ({'; '.join(grounds.ledger.problems)})" if grounds.ledger.problems else ""
+    return f"no usable evidence of {name} for {blind:,.0f} s{because}"

@@ -136,8 +136,8 @@ def _against_record(guardrail: Guardrail, count: Count, record: Count, strata: i
 def _disagreement(margin: Pair, candidate: Pair, stable: Pair, both: float) -> Test:
     """Test pairs that disagree.
 
-    ``pC <= r pB + d`` says the same as ``p10 <= r (p01 + (1 - 1/r) p11) + d``; the share ``1 - 1/r`` of a pair
-    that is bad in both arms is an outcome in [0, 1], for which the statistic is valid.
+    ``pC <= r pB + d`` says the same as ``p10 <= r (p01 + (1 - 1/r) p11) + d``; the share ``1 - 1/r`` of a
+    pair that is bad in both arms is an outcome in [0, 1], for which the statistic is valid.
     """
     r, _ = margin
     (n, x_c), (_, x_b) = candidate, stable

@@ -195,32 +195,28 @@ def _waiting(epochs: int) -> float:
 
 
 def _dump(state: MetricState, places: Mapping[str, int]) -> list[Any]:
-    strata = {
-        str(places[key]): [
-            list(s.harm), s.stake, [s.past.n, s.past.x],
-            [s.candidate.n, s.candidate.x], [s.stable.n, s.stable.x],
-            [s.spread.shift, s.spread.weight, s.spread.variation],
+    strata = [
+        [
+            places[key], s.stake, s.past.n, s.past.x, s.candidate.n, s.candidate.x, s.stable.n, s.stable.x,
+            s.spread.shift, s.spread.weight, s.spread.variation, *s.harm,
         ]
         for key, s in state.strata.items()
-    }  # fmt: skip
-    return [
-        list(state.pooled),
-        list(state.bound),
-        list(state.safe),
-        dict(state.required),
-        state.known_at,
-        strata,
-    ]
+    ]  # fmt: skip
+    bets = [list(state.pooled), list(state.bound), list(state.safe), dict(state.required)]
+    return [*bets, state.known_at, strata]
 
 
 def _load(entry: list[Any], names: list[str]) -> MetricState:
     pooled, bound, safe, required, known_at, strata = entry
     return MetricState(
         tuple(pooled), tuple(bound), tuple(safe), required, known_at,
-        {
-            names[int(place)]: StratumState(
-                tuple(harm), stake, Count(*past), Count(*candidate), Count(*stable), Spread(*spread)
-            )
-            for place, (harm, stake, past, candidate, stable, spread) in strata.items()
-        },
+        {names[row[0]]: _stratum(*row[1:]) for row in strata},
+    )  # fmt: skip
+
+
+def _stratum(stake: int, *rest: Any) -> StratumState:
+    past_n, past_x, n_c, x_c, n_b, x_b, shift, weight, variation, *harm = rest
+    return StratumState(
+        tuple(harm), stake, Count(past_n, past_x), Count(n_c, x_c), Count(n_b, x_b),
+        Spread(shift, weight, variation),
     )  # fmt: skip

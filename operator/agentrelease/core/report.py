@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, log
 from typing import TYPE_CHECKING
 
-from agentrelease.core import planner, words
-from agentrelease.core.evidence import ALL, Count, matches, total
+from agentrelease.core import words
+from agentrelease.core.evidence import ALL, Count, matches
+from agentrelease.core.grounds import counts, margin_of
 from agentrelease.core.guardrails import MetricVerdict
 from agentrelease.core.spread import joined
 from agentrelease.core.standing import log_safety
@@ -15,13 +16,12 @@ from agentrelease.core.wealth import UNIT, Onset
 
 if TYPE_CHECKING:
     from agentrelease.api.vocabulary import MetricClass
-    from agentrelease.core.guardrails import Guardrail, Plan
-    from agentrelease.core.ledger import Ledger
-    from agentrelease.core.standing import Harm
-    from agentrelease.core.wealth import MetricState, StratumState
+    from agentrelease.core.grounds import Grounds
+    from agentrelease.core.guardrails import Guardrail
 
 INTERVAL_RISK = 0.05
 _TEN = log(10.0)
+_UNDECIDED = {MetricVerdict.PASS, MetricVerdict.COLLECTING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,69 +50,75 @@ class MetricReport:
     why: str
 
 
-def metric_line(
-    plan: Plan, guardrail: Guardrail, ledger: Ledger, verdict: MetricVerdict, harm: Harm
-) -> MetricReport:
-    """Report a tested metric over all strata."""
-    state = ledger.metrics[guardrail.name]
-    safety = log_safety(state)
-    strata = tuple(state.strata.values())
-    needed = planner.remaining(guardrail, safety, *_counts(strata))
-    return _line(plan, guardrail, ALL, strata, verdict, (harm.log_evidence, safety), needed)
+@dataclass(frozen=True, slots=True)
+class _Logs:
+    """Natural logarithms of a line's e-values, and the tasks that it needs."""
+
+    harm: float = 0.0
+    safe: float = 0.0
+    needed: float = 0.0
 
 
-def stratum_lines(
-    plan: Plan, guardrail: Guardrail, ledger: Ledger, verdict: MetricVerdict
+def lines(grounds: Grounds) -> tuple[MetricReport, ...]:
+    """Return all lines of a judgement: the metrics first, then their strata."""
+    metrics, strata = [], []
+    for guardrail in grounds.plan.tested:
+        said, needed = grounds.said(guardrail), grounds.needed(guardrail)
+        state = grounds.ledger.metrics[guardrail.name]
+        harm = grounds.standing.harm[guardrail.name].log_evidence
+        metrics.append(_line(grounds, guardrail, ALL, said, _Logs(harm, log_safety(state), needed.pop(ALL))))
+        strata += _groups(grounds, guardrail, said, needed)
+        strata += _strata(grounds, guardrail, said)
+    metrics += [_event(grounds, guardrail) for guardrail in grounds.plan.events]
+    return (*metrics, *strata)
+
+
+def _groups(
+    grounds: Grounds, guardrail: Guardrail, said: MetricVerdict, needed: dict[str, float]
 ) -> list[MetricReport]:
-    """Report the required groups, which must pass by themselves, and the other strata if there are several."""
-    state, onset = ledger.metrics[guardrail.name], Onset(ledger.waiting)
-    keys = list(plan.required)
-    keys += [key for key in sorted(state.strata) if len(state.strata) > 1 and key not in keys]
+    """Report the groups that must pass by themselves."""
+    state, onset = grounds.ledger.metrics[guardrail.name], Onset(grounds.ledger.waiting)
     rows = []
-    for key in keys:
-        strata = tuple(s for k, s in state.strata.items() if matches(key, k))
-        worst = max((onset.log_evidence(s.harm, s.stake) for s in strata), default=0.0)
-        safety, needed, said = 0.0, 0.0, verdict
-        if key in plan.required and verdict in {MetricVerdict.PASS, MetricVerdict.COLLECTING}:
-            safety = state.required.get(key, 0) / UNIT
-            needed = planner.remaining(guardrail, safety, *_counts(strata), alone=True)
-            said = MetricVerdict.PASS if safety >= -log(guardrail.alpha) else MetricVerdict.COLLECTING
-        rows.append(_line(plan, guardrail, key, strata, said, (worst, safety), needed))
+    for key, tasks in needed.items():
+        worst = [onset.log_evidence(s.harm, s.stake) for k, s in state.strata.items() if matches(key, k)]
+        logs = _Logs(max(worst, default=0.0), state.required.get(key, 0) / UNIT, tasks)
+        verdict = said
+        if said in _UNDECIDED:
+            verdict = MetricVerdict.COLLECTING if tasks > 0 else MetricVerdict.PASS
+        rows.append(_line(grounds, guardrail, key, verdict, logs))
     return rows
 
 
-def event_line(guardrail: Guardrail, ledger: Ledger, verdict: MetricVerdict) -> MetricReport:
-    """Report an event guardrail: forbidden occurrences over the whole release."""
-    seen = Count(0, ledger.events.get(guardrail.name, 0))
+def _strata(grounds: Grounds, guardrail: Guardrail, said: MetricVerdict) -> list[MetricReport]:
+    """Report the other strata, where there are several; they are watched for harm, not for safety."""
+    state, onset = grounds.ledger.metrics[guardrail.name], Onset(grounds.ledger.waiting)
+    rows = []
+    for key in sorted(state.strata) if len(state.strata) > 1 else ():
+        if key not in grounds.plan.required:
+            harm = onset.log_evidence(state.strata[key].harm, state.strata[key].stake)
+            line = _line(grounds, guardrail, key, said, _Logs(harm))
+            if said in _UNDECIDED:
+                line = replace(line, why=words.watched(line.candidate, line.stable))
+            rows.append(line)
+    return rows
+
+
+def _event(grounds: Grounds, guardrail: Guardrail) -> MetricReport:
+    verdict, seen = grounds.seen(guardrail), Count(0, grounds.ledger.events[guardrail.name])
     return MetricReport(
         guardrail.name, guardrail.metric_class, ALL, verdict, seen, Count(0, 0), None, None,
         0.0, 0.0, 0.0, 0.0, 0.0, words.event(guardrail, seen.x, verdict),
     )  # fmt: skip
 
 
-def counts(state: MetricState, key: str) -> tuple[Count, Count]:
-    """Both arms' counts of this phase in the strata that a key names."""
-    return _counts(tuple(s for k, s in state.strata.items() if matches(key, k)))
-
-
-def _counts(strata: tuple[StratumState, ...]) -> tuple[Count, Count]:
-    nothing = Count(0, 0)
-    return total(s.candidate for s in strata) or nothing, total(s.stable for s in strata) or nothing
-
-
 def _line(
-    plan: Plan,
-    guardrail: Guardrail,
-    key: str,
-    strata: tuple[StratumState, ...],
-    verdict: MetricVerdict,
-    logs: tuple[float, float],
-    needed: float,
+    grounds: Grounds, guardrail: Guardrail, key: str, verdict: MetricVerdict, logs: _Logs
 ) -> MetricReport:
-    candidate, stable = _counts(strata)
-    spread = joined(s.spread for s in strata)
-    radius = spread.radius(INTERVAL_RISK, plan.phi.get(guardrail.name, 1.0))
-    middle = spread.estimate
+    plan, state = grounds.plan, grounds.ledger.metrics[guardrail.name]
+    candidate, stable = counts(state, key)
+    spread = joined(s.spread for k, s in state.strata.items() if matches(key, k))
+    middle, radius = spread.estimate, spread.radius(INTERVAL_RISK, plan.phi.get(guardrail.name, 1.0))
+    known = middle is not None and radius < inf
     return MetricReport(
         name=guardrail.name,
         metric_class=guardrail.metric_class,
@@ -121,13 +127,13 @@ def _line(
         candidate=candidate,
         stable=stable,
         estimate=middle,
-        interval=None
-        if middle is None or radius == inf
-        else (max(-1.0, middle - radius), min(1.0, middle + radius)),
-        harm_evidence=logs[0] / _TEN,
+        interval=(max(-1.0, middle - radius), min(1.0, middle + radius))
+        if middle is not None and known
+        else None,
+        harm_evidence=logs.harm / _TEN,
         harm_bound=-log(plan.false_rollback * guardrail.weight) / _TEN,
-        safe_evidence=logs[1] / _TEN,
+        safe_evidence=logs.safe / _TEN,
         safe_bound=-log(guardrail.alpha) / _TEN,
-        needed=needed,
-        why=words.metric(guardrail, key, candidate, stable, verdict, needed),
+        needed=logs.needed,
+        why=words.metric(guardrail, margin_of(guardrail, key), (candidate, stable), verdict, logs.needed),
     )

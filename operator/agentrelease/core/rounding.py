@@ -11,9 +11,9 @@ def exact(value: float) -> float:
     return _plain(round(value, 3))
 
 
-def short(value: float) -> float:
-    """Round a number of which only the size matters to six digits."""
-    return _plain(float(f"{value:.6g}"))
+def short(value: float, digits: int = 6) -> float:
+    """Round a number of which only the size matters."""
+    return _plain(float(f"{value:.{digits}g}"))
 
 
 def _plain(value: float) -> float:

@@ -72,15 +72,16 @@ def harm_of(guardrail: Guardrail, state: MetricState, waiting: float) -> Harm:
     onset = Onset(waiting)
     strata = state.strata if len(state.strata) > 1 else {}
     relative = 1.0 - BOUND_SHARE if guardrail.bound is not None else 1.0
-    pooled = relative * POOLED_SHARE if strata else relative
-    parts = {(ALL, False): log(pooled) + onset.log_evidence(state.pooled)}
-    for key, stratum in strata.items():
-        share = relative * (1.0 - POOLED_SHARE) / len(strata)
-        parts[key, False] = log(share) + onset.log_evidence(stratum.harm, stratum.stake)
+    parts = [log(relative * POOLED_SHARE if strata else relative) + onset.log_evidence(state.pooled)]
+    if strata:
+        share = log(relative * (1.0 - POOLED_SHARE) / len(strata))
+        parts += [share + onset.log_evidence(s.harm, s.stake) for s in strata.values()]
     if guardrail.bound is not None:
-        parts[ALL, True] = log(BOUND_SHARE) + onset.log_evidence(state.bound)
-    stratum_key, absolute = max(parts, key=lambda part: parts[part])
-    return Harm(statistics.total(parts.values()), stratum_key, absolute)
+        parts.append(log(BOUND_SHARE) + onset.log_evidence(state.bound))
+    worst = parts.index(max(parts))
+    in_stratum = 0 < worst <= len(strata)
+    key = list(strata)[worst - 1] if in_stratum else ALL
+    return Harm(statistics.total(parts), key, absolute=worst > len(strata))
 
 
 def log_safety(state: MetricState) -> float:

@@ -8,7 +8,7 @@ belong to a phase.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from math import log
+from math import exp, log
 from typing import TYPE_CHECKING
 
 from agentrelease.core import statistics
@@ -96,8 +96,10 @@ class Onset:
 
     def log_evidence(self, harm: tuple[int, ...], stake: int = 0) -> float:
         """The log e-value of a group: the mean over its alternatives, and what still waits."""
-        betting = statistics.mean([h / UNIT for h in harm])
-        return statistics.add(betting, log(self.waiting) + stake / UNIT)
+        waits = log(self.waiting) + stake / UNIT
+        best = max(max(harm) / UNIT, waits)
+        bets = sum([exp(h / UNIT - best) for h in harm]) / len(harm)
+        return best + log(bets + exp(waits - best))
 
 
 _RUINED = -1_000_000_000
@@ -135,11 +137,13 @@ def absorb(
             found[key] = contrast
     harm = {key: [value / phi for value in contrast.harm()] for key, contrast in found.items()}
     bound = _bound(guardrail, cells.values())
+    before = tuple(state.required.get(group, 0) for group in step.required)
+    gained = [_required(guardrail, cells, found, step, group) for group in step.required]
     return MetricState(
         pooled=_bet(step.onset.start(state.pooled), _sums(harm.values(), _HARM)),
         bound=_bet(step.onset.start(state.bound), [v / phi for v in bound.harm()] if bound else _HARM),
         safe=_bet(state.safe, _believed(_safe(found, bound, step), phi, step.usable)),
-        required={g: _required(guardrail, state, cells, found, step, phi, g) for g in step.required},
+        required=dict(zip(step.required, _bet(before, _believed(gained, phi, step.usable)), strict=True)),
         known_at=step.end if step.usable and _known(cells, found, step) else state.known_at,
         strata={
             key: _moved(guardrail, s, cells.get(key), harm.get(key, _HARM), step) for key, s in strata.items()
@@ -196,19 +200,13 @@ def _safe(found: Mapping[str, Contrast], bound: Contrast | None, step: Step) -> 
 
 
 def _required(
-    guardrail: Guardrail,
-    state: MetricState,
-    cells: Mapping[str, Cell],
-    found: Mapping[str, Contrast],
-    step: Step,
-    phi: float,
-    group: str,
-) -> int:
-    gained = sum(contrast.safe_alone() for key, contrast in found.items() if matches(group, key))
+    guardrail: Guardrail, cells: Mapping[str, Cell], found: Mapping[str, Contrast], step: Step, group: str
+) -> float:
+    """Log evidence of this block that a group by itself is safe."""
+    if not isinstance(step.comparison, Absolute):
+        return sum([contrast.safe_alone() for key, contrast in found.items() if matches(group, key)])
     bound = _bound(guardrail, (cell for key, cell in cells.items() if matches(group, key)))
-    if bound is not None and _judged_alone(bound, step):
-        gained = bound.safe_alone()
-    return _bet((state.required.get(group, 0),), _believed([gained], phi, step.usable))[0]
+    return 0.0 if bound is None else bound.safe_alone()
 
 
 def _moved(
@@ -248,4 +246,4 @@ def _sum(left: Count, right: Count) -> Count:
 
 
 def _faded(past: Count, stable: Count) -> Count:
-    return Count(short(past.n * _DECAY + stable.n), short(past.x * _DECAY + stable.x))
+    return Count(short(past.n * _DECAY + stable.n, 4), short(past.x * _DECAY + stable.x, 4))

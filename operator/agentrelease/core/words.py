@@ -9,7 +9,7 @@ from agentrelease.core.guardrails import MetricVerdict
 
 if TYPE_CHECKING:
     from agentrelease.core.evidence import Count
-    from agentrelease.core.guardrails import Guardrail
+    from agentrelease.core.guardrails import Guardrail, Margin
 
 
 def share(count: Count) -> str:
@@ -37,13 +37,13 @@ def odds(log_evidence: float) -> str:
 
 
 def metric(
-    guardrail: Guardrail, key: str, candidate: Count, stable: Count, verdict: MetricVerdict, needed: float
+    guardrail: Guardrail, margin: Margin, both: tuple[Count, Count], verdict: MetricVerdict, needed: float
 ) -> str:
-    """Say why a metric got its verdict."""
-    seen = against(candidate, stable)
+    """Say why a metric got its verdict; ``margin`` is the harm to exclude."""
+    seen = against(*both)
     match verdict:
         case MetricVerdict.PASS:
-            return f"{seen}: harm of {guardrail.max_harm} is excluded"
+            return f"{seen}: harm of {margin} is excluded"
         case MetricVerdict.HARM:
             return f"{seen}: proven worse than tolerated ({guardrail.tolerance})"
         case MetricVerdict.SUSPECT:
@@ -53,12 +53,21 @@ def metric(
         case MetricVerdict.UNJUDGED:
             return f"{seen}: there is no stable revision to compare with and no ceiling or floor is set"
         case MetricVerdict.COLLECTING:
-            wait = (
-                "more tasks cannot prove it at this rate"
-                if needed == inf
-                else f"about {_number(needed)} more candidate tasks are needed"
-            )
-            return f"{seen}: harm of {guardrail.max_harm} is not excluded yet; {wait}"
+            return collecting(margin, *both, needed)
+
+
+def collecting(margin: Margin, candidate: Count, stable: Count, needed: float) -> str:
+    """Say what is still needed to exclude harm of a margin."""
+    seen = against(candidate, stable)
+    if needed == inf:
+        return f"{seen}: harm of {margin} cannot be excluded at this rate, however many tasks there are"
+    wait = f"about {_number(needed)} more candidate tasks are needed"
+    return f"{seen}: harm of {margin} is not excluded yet; {wait}"
+
+
+def watched(candidate: Count, stable: Count) -> str:
+    """Say a stratum that is watched for harm and need not be proven safe by itself."""
+    return f"{against(candidate, stable)}: watched for harm"
 
 
 def event(guardrail: Guardrail, count: float, verdict: MetricVerdict) -> str:

@@ -1,0 +1,90 @@
+"""What a verdict stands on: a plan, a ledger, a moment, and what each guardrail says at it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log
+from typing import TYPE_CHECKING
+
+from agentrelease.core import planner
+from agentrelease.core.evidence import Count, matches
+from agentrelease.core.guardrails import MetricVerdict
+from agentrelease.core.standing import log_safety, safe, stand
+from agentrelease.core.wealth import UNIT
+
+if TYPE_CHECKING:
+    from agentrelease.core.guardrails import Guardrail, Margin, Plan
+    from agentrelease.core.ledger import Ledger
+    from agentrelease.core.standing import Standing
+    from agentrelease.core.wealth import MetricState
+
+ABSOLUTE = "absolute"
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """Everything a judgement at ``now`` (unix seconds) rests on."""
+
+    plan: Plan
+    ledger: Ledger
+    now: float
+    standing: Standing
+
+    @classmethod
+    def of(cls, plan: Plan, ledger: Ledger, now: float) -> Grounds:
+        """Weigh a ledger at a moment; guardrails that it has never seen have no evidence."""
+        ledger = ledger.covering(plan)
+        return cls(plan, ledger, now, stand(plan, ledger))
+
+    def said(self, guardrail: Guardrail) -> MetricVerdict:
+        """What a tested guardrail says."""
+        state = self.ledger.metrics[guardrail.name]
+        checks = (
+            (guardrail.name in self.standing.breaches, MetricVerdict.HARM),
+            (self.now - state.known_at >= self.plan.stale_after, MetricVerdict.BLIND),
+            (self.suspect() is guardrail, MetricVerdict.SUSPECT),
+            (self.ledger.mode == ABSOLUTE and guardrail.bound is None, MetricVerdict.UNJUDGED),
+            (safe(self.plan, guardrail, state), MetricVerdict.PASS),
+        )
+        return next((verdict for holds, verdict in checks if holds), MetricVerdict.COLLECTING)
+
+    def seen(self, guardrail: Guardrail) -> MetricVerdict:
+        """What an event guardrail says."""
+        if self.ledger.events[guardrail.name] > 0:
+            return MetricVerdict.HARM
+        dark = self.now - self.ledger.events_at[guardrail.name] >= self.plan.stale_after
+        return MetricVerdict.BLIND if dark else MetricVerdict.PASS
+
+    def suspect(self) -> Guardrail | None:
+        """The guardrail that leads while the family looks bad but proves nothing."""
+        if self.standing.family < log(self.plan.suspect_at) or self.standing.breaches:
+            return None
+        return next(g for g in self.plan.tested if g.name == self.standing.leading)
+
+    def oldest(self) -> tuple[str, float]:
+        """The guardrail that has been without usable evidence longest, and since when."""
+        known = [(state.known_at, name) for name, state in self.ledger.metrics.items()]
+        known += [(at, name) for name, at in self.ledger.events_at.items()]
+        at, name = min(known)
+        return name, at
+
+    def needed(self, guardrail: Guardrail) -> dict[str, float]:
+        """Expected further candidate tasks until harm is excluded, by group that has to pass."""
+        state = self.ledger.metrics[guardrail.name]
+        found = {"": planner.remaining(guardrail, log_safety(state), *counts(state, ""))}
+        for group in self.plan.required:
+            log_safe = state.required.get(group, 0) / UNIT
+            found[group] = planner.remaining(guardrail, log_safe, *counts(state, group), alone=True)
+        return found
+
+
+def margin_of(guardrail: Guardrail, group: str) -> Margin:
+    """The harm to exclude: over all strata, or in a group by itself."""
+    return guardrail.max_harm_stratum if group else guardrail.max_harm
+
+
+def counts(state: MetricState, key: str) -> tuple[Count, Count]:
+    """Both arms' counts of this phase in the strata that a key names."""
+    strata = [s for k, s in state.strata.items() if matches(key, k)]
+    candidate = Count(sum([s.candidate.n for s in strata]), sum([s.candidate.x for s in strata]))
+    return candidate, Count(sum([s.stable.n for s in strata]), sum([s.stable.x for s in strata]))

@@ -1,11 +1,15 @@
-"""The example manifests: the models read them, the agent has what they name, the demo's numbers work."""
+"""The example manifests: the models read them, the agent has what they name, and their pods start."""
 
 from __future__ import annotations
 
-import random
+import os
+import subprocess
+import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
@@ -14,14 +18,13 @@ from agentrelease.api.bundle import Bundle
 from agentrelease.api.guardrail import GuardrailPolicySpec
 from agentrelease.api.release import ReleaseSpec
 from agentrelease.api.vocabulary import REVISION_ANNOTATION, Autonomy
-from agentrelease.core.assess import Requirements, Verdict, assess
 from agentrelease.core.blocks import metrics_read
-from agentrelease.core.bundle import changes, digest_of
-from agentrelease.core.evidence import Block, Cell, Concurrent, Count, Frozen
-from agentrelease.core.guardrails import Kind
-from agentrelease.core.ledger import Ledger
-from agentrelease.core.plan import compile_plan
+from agentrelease.core.bundle import canonical, changes, digest_of, revision_name
+from agentrelease.edges.flags.document import FlagSet, Grant, text
+from agentrelease.local.addresses import Addresses
 from agentrelease.local.agent.behaviour import behaviour_of
+from agentrelease.local.environment import Place, process_of
+from agentrelease.local.volumes import Volumes
 from agentrelease.sdk import AgentMetrics, Identity
 
 FOLDER = Path(__file__).parents[2] / "examples" / "support-agent"
@@ -130,116 +133,58 @@ def test_each_prompt_of_the_examples_has_a_behaviour_of_its_own():
     assert behaviours[2].violation_rate(pushed=False) <= behaviours[1].violation_rate(pushed=False)
 
 
-# ---- do the demo's margins do in minutes what they promise? ----------------------------------------
-
-RATE, INTERNAL, HIGH = 100.0, 0.10, 0.15
-METRICS = ("task-completion", "policy-violations", "slow-answers", "escalations")
-PATIENCE = 60
-
-
-class Demo:
-    """One rollout as the operator would see it, a second at a time, from the same table of behaviours."""
-
-    def __init__(self, candidate, stable, seed):
-        self.spec = spec_of(candidate)
-        _, self.plan = compile_plan([policy()], grid=1.0)
-        self.arms = [behaviour_of(spec_of(name).bundle) for name in (candidate, stable)]
-        self.rng = random.Random(seed)
-        self.now = 0.0
-        self.ledger = Ledger.new(self.plan, 0.0)
-        self.record = {metric: {} for metric in METRICS}
-
-    def tasks(self, behaviour, rate, *, pushed):
-        """Bad outcomes out of tasks, by stratum and metric, in one second."""
-        found = {}
-        for stratum, share in (("risk_tier=low", 1 - HIGH), ("risk_tier=high", HIGH)):
-            number = sum(self.rng.random() < 0.5 for _ in range(round(2 * rate * share))) if rate else 0
-            chances = (
-                1 - behaviour.completion,
-                behaviour.violation_rate(pushed=pushed),
-                0.002,
-                behaviour.escalated,
-            )
-            found[stratum] = {
-                metric: Count(number, sum(self.rng.random() < chance for _ in range(number)))
-                for metric, chance in zip(METRICS, chances, strict=True)
-            }
-        return found
-
-    def run(self):
-        """Return seconds by phase, and the verdict that ended it."""
-        seconds = {}
-        for phase in self.spec.phases:
-            self.ledger = self.ledger.enter_phase(self.now)
-            began = self.now
-            while True:
-                self.second(phase)
-                needs = Requirements(phase.min_samples, not_before=began + phase.min_duration.seconds)
-                said = assess(self.plan, self.ledger, self.now, needs)
-                seconds[phase.name] = self.now - began
-                if said.verdict is Verdict.PROMOTE:
-                    break
-                if said.verdict is Verdict.ROLLBACK or self.now - began >= PATIENCE:
-                    return seconds, said
-        return seconds, said
-
-    def second(self, phase):
-        weight = (phase.weight or 0.0) / 100
-        mine, theirs = RATE * (1 - INTERNAL) * weight, RATE * (1 - INTERNAL) * (1 - weight)
-        pushed = True
-        if phase.mirror:
-            mine, theirs, pushed = RATE, RATE, False
-        elif phase.cohort:
-            mine, pushed = RATE * INTERNAL, False
-        self.now += 1.0
-        candidate = self.tasks(self.arms[0], mine, pushed=pushed)
-        stable = self.tasks(self.arms[1], theirs, pushed=True) if theirs else {}
-        cells = {
-            metric: {
-                key: Cell(candidate[key][metric], stable[key][metric] if stable else None)
-                for key in candidate
-            }
-            for metric in METRICS
-        }
-        for metric in METRICS if stable else ():
-            for key, counts in stable.items():
-                old, new = self.record[metric].get(key, Count(0, 0)), counts[metric]
-                self.record[metric][key] = Count(old.n + new.n, old.x + new.x)
-        block = Block(self.now - 1.0, self.now, cells, {"forbidden-action": 0})
-        against = Concurrent() if stable else Frozen(self.record)
-        self.ledger = self.ledger.absorb(self.plan, block, Autonomy(phase.autonomy), against)
-
-
-def test_the_plan_has_an_event_and_four_tested_metrics():
-    _, plan = compile_plan([policy()], grid=1.0)
-    assert {g.name for g in plan.tested} == set(METRICS)
-    assert [g.kind for g in plan.events] == [Kind.EVENT]
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_v2_passes_every_phase_within_a_demos_patience(seed):
-    seconds, said = Demo("v2", "v1", seed).run()
-    assert said.verdict is Verdict.PROMOTE, said.reason
-    assert list(seconds) == [phase.name for phase in spec_of("v2").phases]
-    assert sum(seconds.values()) < 100
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_v3_meets_users_for_seconds_and_is_rolled_back_for_its_violations(seed):
-    seconds, said = Demo("v3", "v2", seed).run()
-    assert said.verdict is Verdict.ROLLBACK, said.reason
-    assert said.reason.startswith("policy-violations")
-    assert list(seconds)[-1] == "canary-10"
-    assert seconds["canary-10"] < 30
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_the_fixed_bundle_passes(seed):
-    _, said = Demo("v3-fixed", "v2", seed).run()
-    assert said.verdict is Verdict.PROMOTE, said.reason
-
-
 def test_a_bundle_of_the_examples_survives_its_own_json():
     for name in RELEASES:
         bundle = spec_of(name).bundle
         assert Bundle.model_validate(bundle.to_object()) == bundle
+
+
+# ---- do the pods of the platform start? ------------------------------------------------------------
+
+
+@pytest.fixture
+def pod(tmp_path):
+    """The blue slot's pod as the local node starts it, once the operator has loaded v1."""
+    bundle = spec_of("v1").bundle
+    revision = revision_name("support", digest_of(bundle))
+    deployment = next(o for o in platform("Deployment") if o["metadata"]["name"] == "support-blue")
+    template = deployment["spec"]["template"]
+    template["metadata"]["annotations"][REVISION_ANNOTATION] = revision
+    pod = {"metadata": {"name": "support-blue-0", "namespace": "support", "uid": "1", **template["metadata"]}}
+    pod["spec"] = template["spec"]
+    written = FlagSet(
+        "support", 1, Grant(revision, Autonomy.FULL_ACTION, frozenset({"kb.search"}))
+    ).document()
+    config_maps = {
+        "support-blue-bundle": {"data": {"bundle.json": canonical(bundle).decode()}},
+        "support-flags": {"data": {"support.flagd.json": text(written)}},
+    }
+    volumes = Volumes(tmp_path, pod["spec"]["volumes"])
+    volumes.refresh(config_maps.get)
+    (container,) = pod["spec"]["containers"]
+    with Addresses() as addresses:
+        place = Place(addresses.next(), "here", volumes.mounts(container), {"PATH": os.environ["PATH"]})
+        process = process_of(container, pod, place, config_maps.get)
+        with subprocess.Popen(
+            process.command,
+            env={**process.env, "PYTHONPATH": os.pathsep.join(sys.path)},
+            stdout=subprocess.PIPE,
+        ) as running:
+            running.stdout.readline()
+            probe = container["readinessProbe"]["httpGet"]["path"]
+            yield f"http://{place.address}:{container['ports'][0]['containerPort']}", revision, probe
+            running.terminate()
+
+
+def test_a_loaded_slots_pod_becomes_ready_and_obeys_the_operators_document(pod):
+    url, revision, probe = pod
+    transport = httpx.HTTPTransport(retries=3)
+    with httpx.Client(base_url=url, transport=transport, trust_env=False, timeout=20) as client:
+        deadline = time.monotonic() + 30
+        while client.get(probe).status_code != 200:
+            assert time.monotonic() < deadline, client.get(probe).text
+            time.sleep(0.02)
+        who = client.get("/whoami").json()
+        assert (who["release"], who["autonomy"], who["halted"]) == (revision, "full-action", False)
+        (action,) = [a for a in client.post("/task").json()["actions"] if a["effect"] == "read"]
+        assert action["disposition"] == "executed"

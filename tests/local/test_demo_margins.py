@@ -1,4 +1,4 @@
-"""Do the demo's margins do in minutes what they promise? Its rollouts, a second at a time, through the core."""
+"""Do the demo's margins do in minutes what they promise? Rollouts, a second at a time, through the core."""
 
 from __future__ import annotations
 

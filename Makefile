@@ -40,7 +40,7 @@ imports: setup ## which room may import which
 	.venv/bin/lint-imports --no-cache > build/imports.log || { cat build/imports.log; exit 1; }
 
 crds: setup ## write crds/ from the models
-	$(python) -m agentrelease.api crds
+	$(python) -m agentrelease.api
 
 kind: setup ## a kind cluster with everything installed (needs Docker, kind, kubectl and helm)
 	scripts/kind

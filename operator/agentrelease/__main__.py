@@ -20,14 +20,13 @@ from agentrelease.edges import endpoint, kinds, logs
 from agentrelease.edges.cluster import ApiServer
 from agentrelease.edges.credentials import Credentials, CredentialsError
 from agentrelease.edges.events import EventWriter
-from agentrelease.edges.flags.configmap import ConfigMapFlags
 from agentrelease.edges.kopf_app import FeedError, KopfFeed
+from agentrelease.edges.levers import LeverError, discover
 from agentrelease.edges.metrics import Metrics
 from agentrelease.edges.prometheus import Prometheus
 from agentrelease.edges.recorder import DecisionRecorder
 from agentrelease.edges.releases import ClusterReleases
 from agentrelease.edges.slots import Slots
-from agentrelease.edges.traffic.httproute import HTTPRouteTraffic
 from agentrelease.engine.guarding import Guardian
 from agentrelease.engine.leader import Leader
 from agentrelease.engine.lease import Candidacy
@@ -49,7 +48,11 @@ WATCHED = (
     Watched(kinds.GUARDRAIL_POLICY),
     Watched(kinds.CLUSTER_GUARDRAIL_POLICY),
     Watched(kinds.HTTP_ROUTE, status_matters=True, optional=True),
+    Watched(kinds.VIRTUAL_SERVICE, optional=True),
     Watched(kinds.CONFIG_MAP, labels={"app.kubernetes.io/managed-by": "agentrelease-operator"}),
+    Watched(
+        kinds.FEATURE_FLAG, labels={"app.kubernetes.io/managed-by": "agentrelease-operator"}, optional=True
+    ),
 )
 LONGEST_RETRY = 5.0
 """Seconds; what failed may have been a rollback, so no back-off grows beyond this."""
@@ -81,7 +84,7 @@ def main() -> int:
     logs.configure(chosen.log_level, clock=time.monotonic)
     try:
         asyncio.run(run(chosen))
-    except (StartError, CredentialsError, FeedError, BlindFeed, OSError) as error:
+    except (StartError, CredentialsError, FeedError, LeverError, BlindFeed, OSError) as error:
         log.error("operator ends", why=str(error))
         return 1
     return 0
@@ -142,7 +145,7 @@ def _build(
     events = EventWriter(cluster, instance=identity, clock=loop.time)
     outside = Outside(
         releases=releases,
-        levers=(ConfigMapFlags(cluster), HTTPRouteTraffic(cluster)),
+        levers=discover(cluster),
         slots=Slots(cluster),
         guardian=guardian,
         recorder=DecisionRecorder(events, metrics),

@@ -246,6 +246,12 @@ RELEASES = [
         "spec.delivery.route.httpRoute",
         "should match",
     ),
+    _release(
+        "two objects that split the traffic",
+        {"spec/delivery/route/virtualService": "support"},
+        "spec.delivery.route",
+        "only one object may split the traffic",
+    ),
     _release("no phases", {"spec/phases": []}, "spec.phases", "at least 1 items"),
     _release("phases missing", {"spec/phases": GONE}, "spec.phases", "Required value"),
     _release(

@@ -27,8 +27,19 @@ class Slot(Model):
 class Route(Model):
     """The object that splits traffic."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "!(has(self.httpRoute) && has(self.virtualService))",
+                "name httpRoute or virtualService, not both: only one object may split the traffic",
+            ),
+        )
+    )
+
     http_route: Name | None = None
     """A Gateway API HTTPRoute in this namespace. Example: `support`."""
+    virtual_service: Name | None = None
+    """An Istio VirtualService in this namespace. Example: `support`."""
 
 
 class Flags(Model):
@@ -36,6 +47,8 @@ class Flags(Model):
 
     config_map: Name
     """The ConfigMap that the agents mount as a directory of flagd documents. Example: `support-flags`."""
+    feature_flag: Name | None = None
+    """An OpenFeature FeatureFlag that carries the same document, for flagd. Example: `support`."""
     lease_seconds: int = Field(default=60, ge=5, le=3600)
     """A candidate's autonomy lapses to `observe` this many seconds after the operator's last renewal."""
 

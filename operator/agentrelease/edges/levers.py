@@ -50,6 +50,9 @@ def discover(cluster: Cluster) -> tuple[Lever, Lever]:
             found[lever.side].append(lever)
         except Exception as error:
             raise LeverError(f"the lever {entry.name} ({entry.value}) can't be loaded: {error}") from error
+    for side, levers in found.items():
+        if not levers:
+            raise LeverError(f"no lever for {side} is installed; the package's own metadata is out of date")
     return Side(FLAGS, found[FLAGS]), Side(TRAFFIC, found[TRAFFIC])
 
 

@@ -57,6 +57,14 @@ def placement(release: AgentRelease, bundles: Bundles, now: float, note: str = "
         candidate=candidate,
         services=tuple(delivery.slots[name].service for name in sorted(delivery.slots)),
         note=note,
+        objects={
+            lever: name
+            for lever, name in (
+                ("virtualservice", delivery.route.virtual_service),
+                ("featureflag", delivery.flags.feature_flag),
+            )
+            if name is not None
+        },
     )
 
 

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from agentrelease.sdk.metrics import Counts
+    from agentrelease.sdk.counts import Counts
 
 Outcome = Literal["completed", "failed", "abandoned", "refused"]
 

@@ -1,0 +1,100 @@
+"""The counters' families and, for each stratum, their series, all at zero from the start.
+
+A value that nobody declared never makes a new series: it counts under the last, most careful one of its
+kind.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING
+
+from prometheus_client import Counter, Histogram
+
+from agentrelease.sdk.permissions import effect_of
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+OUTCOMES = ("completed", "failed", "abandoned", "refused")
+DISPOSITIONS = ("simulated", "suggested", "approved", "rejected", "executed", "blocked")
+RISK_CLASSES = ("read", "write", "irreversible")
+SEVERITIES = ("low", "high", "critical")
+CATEGORIES = ("policy", "data-leak", "unsafe-action", "injection", "other")
+CORRECTIONS = ("edit", "override", "retry")
+ESCALATIONS = ("low_confidence", "routing", "user", "policy")
+DURATION_EDGES = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0)
+
+_COMMON = ("agent", "release", "workflow_class", "risk_tier", "audience")
+
+
+class Counts:
+    """The series of one stratum, each at zero from the start."""
+
+    def __init__(self, series: Series, labels: tuple[str, ...]) -> None:
+        self._outcomes = {o: series.tasks.labels(*labels, o) for o in OUTCOMES}
+        self._duration = series.duration.labels(*labels)
+        self._cost = series.cost.labels(*labels)
+        self._violations = {
+            key: series.violations.labels(*labels, *key) for key in product(SEVERITIES, CATEGORIES)
+        }
+        self._actions = {
+            key: series.actions.labels(*labels, *key) for key in product(DISPOSITIONS, RISK_CLASSES)
+        }
+        self._corrections = {k: series.corrections.labels(*labels, k) for k in CORRECTIONS}
+        self._escalations = {r: series.escalations.labels(*labels, r) for r in ESCALATIONS}
+
+    @staticmethod
+    def severer(one: str, other: str) -> bool:
+        """Whether the first severity is worse than the second."""
+        return SEVERITIES.index(bounded(one, SEVERITIES)) > SEVERITIES.index(bounded(other, SEVERITIES))
+
+    def outcome(self, outcome: str, seconds: float) -> None:
+        self._outcomes[outcome].inc()
+        self._duration.observe(seconds)
+
+    def cost(self, amount: float) -> None:
+        self._cost.inc(amount)
+
+    def violation(self, severity: str, category: str) -> None:
+        self._violations[bounded(severity, SEVERITIES), bounded(category, CATEGORIES)].inc()
+
+    def action(self, disposition: str, risk_class: str | None) -> None:
+        # An unknown disposition counts as executed: the one reading that stops a release wrongly at worst.
+        known = disposition if disposition in DISPOSITIONS else "executed"
+        self._actions[known, effect_of(risk_class)].inc()
+
+    def correction(self, kind: str) -> None:
+        self._corrections[bounded(kind, CORRECTIONS)].inc()
+
+    def escalation(self, reason: str) -> None:
+        self._escalations[bounded(reason, ESCALATIONS)].inc()
+
+
+class Series:
+    """The metric families."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"agentrelease_{name}", text, (*_COMMON, *labels), registry=registry)
+
+        self.tasks = counter("tasks", "Finished tasks", "outcome")
+        self.violations = counter(
+            "policy_violations", "Tasks with a policy violation, once per task", "severity", "category"
+        )
+        self.actions = counter("actions", "Actions by what became of them", "disposition", "risk_class")
+        self.corrections = counter("corrected_tasks", "Tasks corrected by a person, once per task", "kind")
+        self.escalations = counter("escalated_tasks", "Tasks handed to a person, once per task", "reason")
+        self.cost = counter("task_cost", "Cost of tasks in USD")
+        self.duration = Histogram(
+            "agentrelease_task_duration_seconds",
+            "Time from the request to the answer",
+            _COMMON,
+            buckets=DURATION_EDGES,
+            registry=registry,
+        )
+
+
+def bounded(value: str, known: tuple[str, ...]) -> str:
+    """Return the value if it is known, else the last known one."""
+    return value if value in known else known[-1]

@@ -17,10 +17,11 @@ pytestmark = pytest.mark.looptime
 REF = Ref(LEASE, "default", "agentrelease-operator")
 
 
-def a_leader(cluster, name, *, clock=None, floor=lambda: 0, seed=0):
+def a_leader(cluster, name, *, clock=None, floor=lambda: 0, informed=None, seed=0):
     candidacy = Candidacy(REF, name, lease_duration=15, renew_deadline=10, retry_period=2)
     clock = clock or asyncio.get_running_loop().time
-    return Leader(cluster, candidacy, clock=clock, random=random.Random(seed).random, floor=floor)
+    dice = random.Random(seed).random
+    return Leader(cluster, candidacy, clock=clock, random=dice, floor=floor, informed=informed)
 
 
 @asynccontextmanager
@@ -187,6 +188,16 @@ async def test_a_deleted_lease_ends_the_leadership_and_a_new_one_starts_above_al
         await first.lost()
     async with a_leader(cluster, "b", floor=lambda: 41) as second:
         assert await second.acquired() == 42
+
+
+async def test_nobody_stands_before_the_epochs_on_the_objects_are_known(cluster, looptime):
+    listed, floor = asyncio.Event(), [0]
+    async with a_leader(cluster, "a", floor=lambda: floor[0], informed=listed) as leader:
+        await asyncio.sleep(30)
+        assert (leader.epoch, cluster.writes) == (None, [])
+        floor[0] = 41
+        listed.set()
+        assert await leader.acquired() == 42
 
 
 async def test_lost_is_lost_even_when_the_lease_becomes_free_again(cluster):

@@ -212,7 +212,7 @@ def failure(request: Request, answer: Answer) -> ClusterError:
 def _explanation(request: Request, body: Object) -> str:
     reason = str(body.get("reason", ""))
     message = "" if request.secret else str(body.get("message", ""))[:_LONGEST_MESSAGE]
-    return f"{reason}: {message}" if message else reason
+    return ": ".join(part for part in (reason, message) if part)
 
 
 def _parsed(data: bytes) -> Object:

@@ -41,7 +41,8 @@ class Leader:
     """Stands for election while its ``async with`` block lasts.
 
     ``clock`` is monotonic seconds, ``now`` the time that is written down for people, ``random`` in
-    [0, 1) spreads rivals, ``floor`` the highest epoch seen on any object.
+    [0, 1) spreads rivals, ``floor`` the highest epoch seen on any object. It stands only once
+    ``informed`` is set: before the first list nobody knows the floor.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Leader:
         clock: Callable[[], float],
         random: Callable[[], float],
         floor: Callable[[], int] = lambda: 0,
+        informed: asyncio.Event | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._cluster = cluster
@@ -59,6 +61,7 @@ class Leader:
         self._clock = clock
         self._random = random
         self._floor = floor
+        self._informed = informed
         self._now = now
         self._held: Object | None = None
         self._renewed_at = float("-inf")
@@ -102,6 +105,8 @@ class Leader:
         await self._release()
 
     async def _stand(self) -> None:
+        if self._informed is not None:
+            await self._informed.wait()
         while True:
             if await self._attempt(self._acquire):
                 break

@@ -39,7 +39,8 @@ def guardrail_table(metrics: Sequence[MetricStatus], frame: Frame, rows: int) ->
         ">needs",
         yielding=0,
     )
-    shown = list(metrics)
+    names = list(dict.fromkeys(metric.name for metric in metrics))
+    shown = sorted(metrics, key=lambda metric: names.index(metric.name))  # strata below their metric
     if len(shown) > rows:
         shown = sorted(shown, key=lambda m: _URGENCY.index(tone(m.verdict)))[: max(rows - 1, 1)]
     before = ""
@@ -84,7 +85,7 @@ def _arm(arm: ArmCount | None, unknown: str) -> str:
     if arm is None:
         return unknown
     if arm.n <= 0:
-        return count(arm.x)
+        return count(arm.x) if arm.x else unknown
     return f"{count(arm.x)}/{count(arm.n)} {percent(arm.x / arm.n):>6}"
 
 

@@ -88,7 +88,9 @@ def _slowest(status: ReleaseStatus) -> str:
 
 
 def _unproven(status: ReleaseStatus) -> list[MetricStatus]:
-    return [metric for metric in status.metrics if tone(metric.verdict) != "good"]
+    """What still stands in the way: not every stratum has to be proven by itself."""
+    waiting = [metric for metric in status.metrics if tone(metric.verdict) != "good"]
+    return [m for m in waiting if m.needed or tone(m.verdict) != "wait"]
 
 
 def _safety(metric: MetricStatus) -> float:

@@ -22,8 +22,11 @@ class Measuring:
     namespace: str
 
     async def first_violation(self, revision: str, since: float) -> float | None:
-        """Return the time of the first sample after ``since`` that shows a new violation of a revision."""
-        series = await self._samples(VIOLATIONS, revision)
+        """Return the time of the first sample after ``since`` that shows a new violation in front of a user.
+
+        Colleagues don't count: what they see of it is what the agent always had.
+        """
+        series = await self._samples(VIOLATIONS, revision, ',audience="external"')
         return min((at for values in series for at in increases(values) if at >= since), default=None)
 
     async def tasks(self, revision: str) -> int:
@@ -31,9 +34,9 @@ class Measuring:
         series = await self._samples(TASKS, revision)
         return sum(round(values[-1][1]) for values in series)
 
-    async def _samples(self, metric: str, revision: str) -> list[list[tuple[float, float]]]:
+    async def _samples(self, metric: str, revision: str, more: str = "") -> list[list[tuple[float, float]]]:
         # both values come from the API server's own naming rules and need no escaping
-        query = f'{metric}{{namespace="{self.namespace}",release="{revision}"}}[15m]'
+        query = f'{metric}{{namespace="{self.namespace}",release="{revision}"{more}}}[15m]'
         async with self.session.get(f"{self.url}/api/v1/query", params={"query": query}) as reply:
             reply.raise_for_status()
             answer: dict[str, Any] = await reply.json()

@@ -26,9 +26,9 @@ class Chapter:
     seconds: float
 
 
-FIRST = Chapter("v1.yaml", "v1: the first release, promoted as asked", "Promoted", 45)
-BETTER = Chapter("v2.yaml", "v2: better in everything; must earn its promotion", "Promoted", 120)
-WORSE = Chapter("v3.yaml", "v3: completes more by breaking policies; must be rolled back", "RolledBack", 90)
+FIRST = Chapter("v1.yaml", "v1: the first release, promoted as asked", "Promoted", 60)
+BETTER = Chapter("v2.yaml", "v2: better in everything; must earn its promotion", "Promoted", 180)
+WORSE = Chapter("v3.yaml", "v3: completes more by breaking policies; must be rolled back", "RolledBack", 150)
 CHAPTERS = (FIRST, BETTER, WORSE)
 
 

@@ -22,7 +22,7 @@ class Stopped:
     """How the bad revision was stopped; unix seconds, ``None`` = not seen."""
 
     revision: str
-    violation: float | None  # the first violating sample while it answered users, at its scrape
+    violation: float | None  # the first sample that showed a violation in front of a user
     flags_safe: float | None
     route_safe: float | None
     answers: int  # that users got, as the traffic counted them

@@ -115,7 +115,7 @@ class Telling:
                 exposed.since,
                 f"{bad} {'answers its first users' if exposed.answering else 'sees mirrored requests'}",
             ),
-            (violation, "Prometheus has the first violation of it"),
+            (violation, "Prometheus has its first violation in front of a user"),
             (exposed.flags_safe, "its flags say observe"),
             (exposed.route_safe, "the route leads nobody to it"),
         ):

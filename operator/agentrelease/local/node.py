@@ -2,9 +2,9 @@
 
 It binds pending Pods to itself (there is no scheduler), gives each a loopback address, and keeps kubelets'
 promises about ConfigMap volumes, readiness, restarts, termination messages and graceful deletion. It runs no
-images, isolates nothing and limits nothing: for demos and tests with code one trusts. Processes are expected
-to listen on their own Pod's address (downward API `status.podIP`), since all of them share one machine.
-Children die with the node.
+images, isolates nothing and limits nothing, and asks no liveness probes: for demos and tests with code one
+trusts. Processes are expected to listen on their own Pod's address (downward API `status.podIP`), since all
+of them share one machine. Children die with the node.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import aiohttp
 import structlog
 
 from agentrelease.local.addresses import Addresses
+from agentrelease.local.background import Background
 from agentrelease.local.containers import RestartPauses
 from agentrelease.local.kubeapi import UNREACHABLE, KubeApi, collection
 from agentrelease.local.pods import Home, RunningPod
@@ -30,7 +31,7 @@ from agentrelease.local.reflector import Reflector
 from agentrelease.local.reports import StatusReporter
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Coroutine
+    from collections.abc import Collection
 
 __all__ = ["Node"]
 
@@ -66,11 +67,11 @@ class Node:
         self._running: dict[str, RunningPod] = {}
         self._reporting: dict[str, asyncio.Task[None]] = {}
         self._ending: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._stack = contextlib.AsyncExitStack()
         self._api: KubeApi
         self._session: aiohttp.ClientSession
         self._addresses: Addresses
+        self._background: Background
         self._root: Path
         self._pods: list[Reflector]
         self._config: list[Reflector]
@@ -86,7 +87,9 @@ class Node:
             self._api = await stack.enter_async_context(KubeApi(self._kubeconfig))
             self._session = await stack.enter_async_context(aiohttp.ClientSession())
             self._reporter = StatusReporter(self._api)
+            # Ends after the reports do: a successor must find the Pods as they were when they ran.
             stack.push_async_callback(self._end)
+            self._background = await stack.enter_async_context(Background())
             wake = self._changed.set
             self._pods = [Reflector(self._api, collection("v1", "pods", ns), wake) for ns in self._namespaces]
             self._config = [
@@ -94,9 +97,9 @@ class Node:
                 for ns in self._namespaces
             ]
             for mirror in [*self._pods, *self._config]:
-                self._start(mirror.run())
-            self._start(self._register())
-            self._start(self._serve())
+                self._background.start(mirror.run())
+            self._background.start(self._register())
+            self._background.start(self._serve())
             self._stack = stack.pop_all()
         return self
 
@@ -106,6 +109,10 @@ class Node:
     def log_file(self, namespace: str, pod: str, container: str) -> Path:
         """Where a container's output is; it stays until the node ends."""
         return self._root / "logs" / f"{namespace}_{pod}_{container}.log"
+
+    async def failed(self) -> None:
+        """Wait for what should not happen, a fault of ours, and raise it."""
+        await self._background.failed()
 
     async def _serve(self) -> None:
         for mirror in [*self._pods, *self._config]:
@@ -172,14 +179,14 @@ class Node:
         dirty = asyncio.Event()
         running = RunningPod(pod, home, dirty.set)
         self._running[meta["uid"]] = running
-        running.start()
-        self._reporting[meta["uid"]] = self._start(self._reporter.follow(running, dirty))
+        self._background.watch(running.start())
+        self._reporting[meta["uid"]] = self._background.start(self._reporter.follow(running, dirty))
 
     def _finish(self, pod: Json, grace_seconds: float) -> None:
         uid = pod["metadata"]["uid"]
         if uid not in self._ending:
             self._ending.add(uid)
-            self._start(self._remove(pod, grace_seconds))
+            self._background.start(self._remove(pod, grace_seconds))
 
     async def _remove(self, pod: Json, grace_seconds: float) -> None:
         """End a Pod's processes, say so, and let the object go."""
@@ -221,16 +228,7 @@ class Node:
             path = f"{collection('v1', 'nodes')}/{self.name}/status"
             await self._api.patch(path, {"status": {"conditions": [ready]}}, strategy="strategic-merge")
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
     async def _end(self) -> None:
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(running.stop(_STOP_SECONDS) for running in self._running.values()))
 
 
@@ -251,7 +249,12 @@ async def main(arguments: list[str]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     node = Node(chosen.kubeconfig, namespaces=chosen.namespace, name=chosen.name, directory=chosen.directory)
     async with node:
-        await stopped.wait()
+        failing, stopping = asyncio.create_task(node.failed()), asyncio.create_task(stopped.wait())
+        done, waiting = await asyncio.wait({failing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+        for task in done:
+            task.result()
 
 
 if __name__ == "__main__":

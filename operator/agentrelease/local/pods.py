@@ -56,8 +56,10 @@ class RunningPod:
         self._stopped = False
         self._work: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
+    def start(self) -> asyncio.Task[None]:
+        """Begin; the task ends when nothing runs any more."""
         self._work = asyncio.create_task(self._run())
+        return self._work
 
     def config_changed(self) -> None:
         """Look at the ConfigMaps again."""

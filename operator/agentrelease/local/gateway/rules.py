@@ -33,6 +33,8 @@ NOWHERE = "unresolved-backend"
 _CIRCLE = 1_000_000_000
 _MILLION = 1_000_000
 _SERVER_ERROR: Json = {"direct_response": {"status": 500}}
+# Only what never reached a process: a Pod that has just ended must not cost a user anything.
+_RETRY: Json = {"retry_on": "connect-failure,refused-stream,reset-before-request", "num_retries": 2}
 _PER_BACKEND = ("RequestHeaderModifier", "ResponseHeaderModifier")
 
 
@@ -77,7 +79,7 @@ def action(rule: Json, namespace: str, backends: Backends, session: SessionKey |
     clusters = [_arm(ref, target) for ref, target in zip(refs, targets, strict=True)]
     route = changes | _split(clusters, session)
     if "route" in route:
-        route["route"] |= _timeout(rule)
+        route["route"] |= _patience(rule)
         own = sorted({header for arm in clusters for header in _request_headers(arm)})
         policies = [
             _mirror(mirror, shadow.cluster, own)
@@ -120,13 +122,15 @@ def _split(arms: list[Json], session: SessionKey | None) -> Json:
 
 
 def _mirror(mirror: Json, cluster: str, strip: Iterable[str]) -> Json:
-    """Mirror a part of the requests; without `percent` or `fraction`, all of them."""
+    """Mirror a part of the requests; without `percent` or `fraction`, all of them.
+
+    Envoy marks a copy by `-shadow` behind its host, and the demo's agents know a shadow by that.
+    """
     fraction = mirror.get("fraction") or {"numerator": mirror.get("percent", 100), "denominator": 100}
     numerator = round(fraction["numerator"] * _MILLION / fraction.get("denominator", 100))
     policy: Json = {
         "cluster": cluster,
         "runtime_fraction": {"default_value": {"numerator": numerator, "denominator": "MILLION"}},
-        "disable_shadow_host_suffix_append": True,
     }
     if mutations := [{"remove": header} for header in strip]:
         policy["request_headers_mutations"] = mutations
@@ -172,9 +176,10 @@ def _request_headers(arm: Json) -> list[str]:
     return [option["header"]["key"].lower() for option in arm.get("request_headers_to_add", [])]
 
 
-def _timeout(rule: Json) -> Json:
+def _patience(rule: Json) -> Json:
     """Agents may take minutes: no time-out unless the rule has one (a Gateway API duration: `1h30m`)."""
-    declared = (rule.get("timeouts") or {}).get("request", "0s")
+    timeouts = rule.get("timeouts") or {}
+    declared = timeouts.get("request") or timeouts.get("backendRequest") or "0s"
     scale = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
     seconds = sum(float(n) * scale[unit] for n, unit in re.findall(r"(\d+)(ms|h|m|s)", declared))
-    return {"timeout": f"{seconds:.3f}s"}
+    return {"timeout": f"{seconds:.3f}s", "retry_policy": _RETRY}

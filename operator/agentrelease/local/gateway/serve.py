@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
+from agentrelease.local.background import Background
 from agentrelease.local.gateway.attachment import GROUP
 from agentrelease.local.gateway.dating import conditions_since, gateway_status, merged_parents
 from agentrelease.local.gateway.envoy import Envoy, Refused
@@ -70,6 +71,7 @@ class Gateway:
         self._stack = contextlib.AsyncExitStack()
         self._api: KubeApi
         self._envoy: Envoy
+        self._background: Background
         self._isolation = Isolation()
         self._in_force: tuple[dict[str, Json], Json] | None = None
 
@@ -90,9 +92,10 @@ class Gateway:
             )
             self._envoy = await stack.enter_async_context(Envoy(directory, self._port))
             self._api = await stack.enter_async_context(KubeApi(self._kubeconfig))
-            tasks = await stack.enter_async_context(_Tasks())
-            self._watch(tasks)
-            tasks.start(self._serve())
+            self._background = await stack.enter_async_context(Background())
+            self._watch(self._background)
+            self._background.start(self._serve())
+            self._background.start(self._envoy.wait())
             self._stack = stack.pop_all()
         return self
 
@@ -100,10 +103,10 @@ class Gateway:
         await self._stack.aclose()
 
     async def failed(self) -> None:
-        """Wait until Envoy ends by itself, which raises `EnvoyFailed`."""
-        await self._envoy.wait()
+        """Wait for what should not happen, and raise it: Envoy's end, or a fault of ours."""
+        await self._background.failed()
 
-    def _watch(self, tasks: _Tasks) -> None:
+    def _watch(self, background: Background) -> None:
         paths = {
             plural: [collection(version, plural, namespace) for namespace in self._namespaces]
             for plural, version in _NAMESPACED.items()
@@ -113,7 +116,7 @@ class Gateway:
         for plural, places in paths.items():
             self._mirrors[plural] = [Reflector(self._api, path, self._changed.set) for path in places]
             for mirror in self._mirrors[plural]:
-                tasks.start(mirror.run())
+                background.start(mirror.run())
 
     async def _serve(self) -> None:
         await self._ensure_class()
@@ -215,21 +218,3 @@ class Gateway:
         except UNREACHABLE as error:
             if getattr(error, "status", None) not in {404, 409}:
                 raise
-
-
-class _Tasks:
-    """Background tasks that end with their context."""
-
-    def __init__(self) -> None:
-        self._running: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
-
-    def start(self, work: Any) -> None:
-        self._running.add(asyncio.create_task(work))

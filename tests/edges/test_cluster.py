@@ -25,7 +25,7 @@ from agentrelease.edges.kinds import (
 from agentrelease.edges.transport import USER_AGENT, Answer, Limits, Request, failure
 from agentrelease.engine.ports import Conflict, Kind, Missing, Ref, Refused, Unavailable
 
-QUICK = Limits(attempt=1.0, connect=1.0, retries=2, longest_pause=0.2)
+QUICK = Limits(attempt=1.0, connect=1.0, retries=2, longest_pause=1.0)
 
 
 def a_map(namespace, name="flags", **data):
@@ -229,6 +229,13 @@ async def test_a_read_gives_up_after_its_retries(proxy, faulty, ref):
     with pytest.raises(Unavailable, match="503"):
         await faulty.get(ref)
     assert len(proxy.seen) == 3
+
+
+async def test_a_read_that_is_asked_to_wait_longer_than_it_may_gives_up_at_once(proxy, faulty, ref):
+    proxy.add(Rule(everything, answer(429, retry_after=60), times=None))
+    with pytest.raises(Unavailable) as caught:
+        await faulty.get(ref)
+    assert (len(proxy.seen), caught.value.retry_after) == (1, 60)
 
 
 @pytest.mark.parametrize(

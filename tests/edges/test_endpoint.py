@@ -1,11 +1,21 @@
 """Probes answer for this process alone, and metrics come and go with the releases they are about."""
 
+import asyncio
+
 import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from tests.support.memory_cluster import MemoryCluster
 
 from agentrelease.edges.endpoint import Probes, serving
-from agentrelease.edges.metrics import Metrics
+from agentrelease.edges.events import Budget, EventWriter, Severity, Told
+from agentrelease.edges.kinds import AGENT_RELEASE, LEASE
+from agentrelease.edges.metrics import Metrics, publish
+from agentrelease.engine.leader import Leader
+from agentrelease.engine.lease import Candidacy
+from agentrelease.engine.ports import Ref
+from agentrelease.engine.queue import WorkQueue
+from agentrelease.engine.store import Store
 
 
 async def ask(port, path):
@@ -54,6 +64,29 @@ def test_numbers_are_read_at_the_scrape():
     length[0], ages["HTTPRoute"] = 4, 9.0
     assert samples(metrics)["agentrelease_operator_queue_length",] == 4
     assert samples(metrics)["agentrelease_operator_feed_age_seconds", "HTTPRoute"] == 9
+
+
+async def test_what_the_running_parts_know_of_themselves_is_published():
+    clock = asyncio.get_running_loop().time
+    cluster, metrics, store = MemoryCluster(), Metrics(), Store(clock=clock)
+    queue = WorkQueue(clock=clock, random=lambda: 0.5)
+    candidacy = Candidacy(Ref(LEASE, "default", "operator"), "a")
+    events = EventWriter(cluster, instance="a", clock=clock, budget=Budget(burst=0))
+    events.tell(
+        Told(Ref(AGENT_RELEASE, "shop", "support"), "u", Severity.NORMAL, "Promoted", "Promote", "well")
+    )
+    store.relisted(AGENT_RELEASE, None, [], asked=clock())
+    queue.add("shop/support")
+    async with Leader(cluster, candidacy, clock=clock, random=lambda: 0.5) as leader:
+        kinds = (AGENT_RELEASE, LEASE)
+        publish(metrics, queue=queue, leader=leader, store=store, kinds=kinds, events=events)
+        assert samples(metrics)["agentrelease_operator_leading",] == 0
+        await leader.acquired()
+        found = samples(metrics)
+    names = ("leading", "epoch", "queue_ready", "queue_waiting", "queue_processing", "events_dropped")
+    assert [found[f"agentrelease_operator_{name}",] for name in names] == [1, 1, 1, 0, 0, 1]
+    assert found["agentrelease_operator_feed_age_seconds", "AgentRelease"] >= 0
+    assert ("agentrelease_operator_feed_age_seconds", "Lease") not in found
 
 
 def test_the_series_of_a_release_go_with_it_and_the_others_stay():

@@ -226,7 +226,7 @@ async def test_leaving_releases_the_lease_even_when_a_renewal_was_on_its_way(clu
     assert "holderIdentity" not in (await cluster.get(REF))["spec"]
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 async def test_under_random_outages_and_kills_never_two_lead_and_epochs_only_grow(cluster, seed):
     dice = random.Random(seed)
     leaders, epochs = {}, []
@@ -247,7 +247,7 @@ async def test_under_random_outages_and_kills_never_two_lead_and_epochs_only_gro
                         break
 
     lives = [asyncio.create_task(live(name)) for name in "abc"]
-    done, _ = await asyncio.wait(lives, timeout=1200, return_when=asyncio.FIRST_EXCEPTION)
+    done, _ = await asyncio.wait(lives, timeout=900, return_when=asyncio.FIRST_EXCEPTION)
     for task in lives:
         task.cancel()
     await asyncio.wait(lives)

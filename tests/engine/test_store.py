@@ -85,6 +85,7 @@ def test_a_list_purges_ghosts_of_its_kind_and_namespace_only(store, time):
     assert relist.ghosts == (Ref(AGENT_RELEASE, "shop", "ghost"),)
     assert relist.news == ()
     assert {ref.name for ref in store.refs(AGENT_RELEASE)} == {"support", "far"}
+    assert [ref.name for ref in store.refs(AGENT_RELEASE, "other")] == ["far"]
     assert store.refs(HTTP_ROUTE)
 
 

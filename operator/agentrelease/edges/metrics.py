@@ -14,6 +14,12 @@ from prometheus_client.core import GaugeMetricFamily
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from agentrelease.edges.events import EventWriter
+    from agentrelease.engine.leader import Leader
+    from agentrelease.engine.ports import Kind
+    from agentrelease.engine.queue import WorkQueue
+    from agentrelease.engine.store import Store
+
 _RELEASE = ["namespace", "release"]
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -68,6 +74,31 @@ class Metrics:
 
     def _gauge(self, name: str, documentation: str, labels: Iterable[str]) -> Gauge:
         return Gauge(f"agentrelease_operator_{name}", documentation, labels, registry=self.registry)
+
+
+def publish(
+    metrics: Metrics,
+    *,
+    queue: WorkQueue[str],
+    leader: Leader,
+    store: Store,
+    kinds: Iterable[Kind],
+    events: EventWriter,
+) -> None:
+    """Publish what the parts of a running operator know of themselves; read at each scrape."""
+    watched = tuple(kinds)
+
+    def ages() -> dict[str, float]:
+        known = {kind.name: store.age(kind) for kind in watched}
+        return {name: age for name, age in known.items() if age is not None}
+
+    metrics.observe_each("feed_age_seconds", "Since a watch or list last spoke of a kind.", "kind", ages)
+    metrics.observe("leading", "1 while this process may raise exposure.", lambda: leader.epoch is not None)
+    metrics.observe("epoch", "The number on raising writes; 0 while not leading.", lambda: leader.epoch or 0)
+    metrics.observe("queue_ready", "Releases waiting for a worker.", lambda: len(queue))
+    metrics.observe("queue_waiting", "Releases that are due later.", lambda: queue.waiting)
+    metrics.observe("queue_processing", "Releases that a worker looks at.", lambda: queue.processing)
+    metrics.observe("events_dropped", "Events that were given up since the start.", lambda: events.dropped)
 
 
 class _Read:

@@ -127,10 +127,11 @@ class Transport:
                     return answer
                 raise failure(request, answer)
             except Unavailable as error:
-                if attempt == self.limits.retries:
-                    raise
                 pause = error.retry_after or 0.2 * 2**attempt * self._jitter()
-                await asyncio.sleep(min(pause, self.limits.longest_pause))
+                # a longer pause is the caller's to take; here it would look like a hang
+                if attempt == self.limits.retries or pause > self.limits.longest_pause:
+                    raise
+                await asyncio.sleep(pause)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def write(self, request: Request) -> Object:

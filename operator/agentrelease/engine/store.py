@@ -7,6 +7,7 @@ No decision is taken from it. A reconcile reads the object anew.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -76,19 +77,20 @@ class Store:
 
     def __init__(self, *, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._known: dict[Ref, Known] = {}
+        self._known: defaultdict[Kind, dict[Ref, Known]] = defaultdict(dict)
         self._heard: dict[Ref, float] = {}
         self._spoke: dict[Kind, float] = {}
         self._highest_epoch = 0
 
     def get(self, ref: Ref) -> Known | None:
         """Return what is known of an object."""
-        return self._known.get(ref)
+        return self._known[ref.kind].get(ref)
 
-    def refs(self, kind: Kind) -> list[Ref]:
-        """Return all known objects of a kind, the ones with a candidate on its way first."""
-        found = [ref for ref in self._known if ref.kind == kind]
-        return sorted(found, key=lambda ref: (not self._known[ref].active, ref.namespace, ref.name))
+    def refs(self, kind: Kind, namespace: str | None = None) -> list[Ref]:
+        """Return the known objects of a kind, those with a candidate on its way first."""
+        known = self._known[kind]
+        found = [ref for ref in known if namespace in (None, ref.namespace)]
+        return sorted(found, key=lambda ref: (not known[ref].active, ref.namespace, ref.name))
 
     @property
     def highest_epoch(self) -> int:
@@ -122,35 +124,33 @@ class Store:
             meaning = News.NONE if ref in newer else self._learn(ref, obj, gone=False)
             if meaning is not News.NONE:
                 news.append((ref, meaning))
-        ghosts = tuple(
-            ref
-            for ref in self._known
-            if ref.kind == kind and namespace in (None, ref.namespace) and ref not in listed | newer
-        )
+        known = self._known[kind]
+        spared = listed | newer
+        ghosts = tuple(ref for ref in known if namespace in (None, ref.namespace) and ref not in spared)
         for ref in ghosts:
-            del self._known[ref]
+            del known[ref]
         self._forget_heard(kind, newer)
         # a candidate on its way has exposure to look after; everything else can wait
-        news.sort(key=lambda item: not self._known[item[0]].active)
+        news.sort(key=lambda item: not known[item[0]].active)
         return Relist(tuple(news), ghosts)
 
     def _forget_heard(self, kind: Kind, newer: set[Ref]) -> None:
         """Drop the times of objects that are gone, once no list on its way can bring them back."""
-        stale = [
-            ref for ref in self._heard if ref.kind == kind and ref not in newer and ref not in self._known
-        ]
+        kept = newer | self._known[kind].keys()
+        stale = [ref for ref in self._heard if ref.kind == kind and ref not in kept]
         for ref in stale:
             del self._heard[ref]
 
     def _learn(self, ref: Ref, obj: Object, *, gone: bool) -> News:
-        known, now = self._known.get(ref), Known.of(obj)
+        of_kind = self._known[ref.kind]
+        known, now = of_kind.get(ref), Known.of(obj)
         if gone:
             if known is not None and known.uid != now.uid:
                 return News.NONE  # late word of a namesake that is gone already
-            self._known.pop(ref, None)
+            of_kind.pop(ref, None)
             return News.GONE
         self._highest_epoch = max(self._highest_epoch, now.epoch)
-        self._known[ref] = now
+        of_kind[ref] = now
         if known is None or known.uid != now.uid:
             return News.NEW
         if known.resource_version == now.resource_version:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
+from agentrelease.api.release import AgentRelease
 from agentrelease.api.vocabulary import Autonomy
 from agentrelease.edges.flags.document import FlagSet, Grant, text
 from agentrelease.local.demo_exposure import Reach, autonomy, reach
 from agentrelease.local.demo_measuring import increases
 from agentrelease.local.demo_observer import Exposed, Observer, Sighting
+from agentrelease.local.demo_story import CHAPTERS, ending_of, revision_in
 from agentrelease.local.demo_summary import Happened, Stopped, Summary
 
 
@@ -113,6 +116,29 @@ def test_a_revision_that_was_stopped_as_a_shadow_is_timed_from_its_first_copies(
         Sighting(5.0, "bad", Reach(), "observe"),
     )
     assert observer.exposed("bad") == Exposed(since=2.0, route_safe=5.0, flags_safe=2.0)
+
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "support-agent"
+
+
+def release_with(**status) -> AgentRelease:
+    manifest = yaml.safe_load((EXAMPLES / "v1.yaml").read_text())
+    meta = {"name": "support", "namespace": "support", "uid": "u", "resourceVersion": "1"}
+    return AgentRelease.from_object({"metadata": meta, "spec": manifest["spec"], "status": status})
+
+
+def test_a_revision_ends_by_its_name_so_that_the_state_before_an_apply_is_no_ending():
+    revisions = [revision_in(EXAMPLES / chapter.manifest) for chapter in CHAPTERS]
+    first, second, third = revisions
+    assert len(set(revisions)) == 3
+    digest = "sha256:" + "0" * 64
+    serving = {"revision": second, "digest": digest, "slot": "green", "autonomy": "full-action"}
+    coming = {"revision": third, "digest": digest, "slot": "blue"}
+    refused = [{"revision": third, "digest": digest}]
+    assert ending_of(first, release_with(phase="Promoted", stable=serving)) == ""
+    assert ending_of(second, release_with(phase="Promoted", stable=serving)) == "Promoted"
+    assert ending_of(third, release_with(phase="RolledBack", stable=serving, candidate=coming)) == ""
+    assert ending_of(third, release_with(phase="RolledBack", stable=serving, refused=refused)) == "RolledBack"
 
 
 def test_the_summary_says_how_quickly_how_many_and_where_to_look():

@@ -8,6 +8,7 @@ Exit code 0 only if v2 was promoted and v3 rolled back. ``KEEP=1`` leaves everyt
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -74,7 +75,17 @@ def _print(screen: Screen, summary: Summary, logs: Path) -> None:
     if not summary.succeeded:
         screen.plain(f"The operator's last lines ({logs / 'operator.log'}):")
         for line in tail(logs / "operator.log", _LAST_LINES).splitlines():
-            screen.plain(f"  {line}")
+            screen.plain(f"  {_brief(line)}")
+
+
+def _brief(line: str) -> str:
+    """A line of the operator's log without its numbers; a line that is no JSON as it is."""
+    try:
+        entry = json.loads(line)
+        said = (entry.get(key) for key in ("at", "level", "event", "cause", "reason", "why"))
+        return " ".join(str(word) for word in said if word)
+    except (ValueError, AttributeError):
+        return line
 
 
 async def _kept(screen: Screen, parts: Stage) -> None:

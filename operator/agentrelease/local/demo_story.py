@@ -7,10 +7,15 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import yaml
+
+from agentrelease.api.bundle import Bundle
 from agentrelease.cli.view import headline
+from agentrelease.core.bundle import digest_of, revision_name
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from agentrelease.api.release import AgentRelease
     from agentrelease.local.demo_observer import Observer
@@ -36,25 +41,39 @@ class Late(RuntimeError):
     """A chapter did not end as it should in its time; the message says what was awaited and what there is."""
 
 
-async def until_ended(chapter: Chapter, observer: Observer) -> AgentRelease:
-    """Wait until a release has seen its newest spec and come to the chapter's end; raises ``Late``."""
+def revision_in(manifest: Path) -> str:
+    """Return the name of the revision that a manifest's bundle will have."""
+    obj = yaml.safe_load(manifest.read_text(encoding="utf-8"))
+    return revision_name(obj["metadata"]["name"], digest_of(Bundle.model_validate(obj["spec"]["bundle"])))
+
+
+async def until_ended(chapter: Chapter, revision: str, observer: Observer) -> AgentRelease:
+    """Wait until a revision has come to the chapter's end; raises ``Late``, at once for another end."""
 
     def ended() -> AgentRelease | None:
         release = observer.release
-        if release is None or release.status.observed_generation < release.generation:
-            return None
-        settled = release.status.candidate is None and release.status.phase in {"Promoted", "RolledBack"}
-        return release if settled else None
+        return release if release is not None and ending_of(revision, release) else None
 
     try:
         release = await _until(ended, observer, chapter.seconds)
     except TimeoutError:
         raise Late(
-            f"{chapter.manifest}: waited {chapter.seconds:.0f} s for {chapter.ending}; {standing(observer)}"
+            f"{chapter.manifest}: waited {chapter.seconds:.0f} s for {revision} to be {chapter.ending}; "
+            f"{standing(observer)}"
         ) from None
-    if release.status.phase != chapter.ending:
-        raise Late(f"{chapter.manifest}: must end {chapter.ending}, but {standing(observer)}")
+    if ending_of(revision, release) != chapter.ending:
+        raise Late(f"{chapter.manifest}: {revision} must end {chapter.ending}, but {standing(observer)}")
     return release
+
+
+def ending_of(revision: str, release: AgentRelease) -> str:
+    """Return how a revision ended, by its name and not by the release's phase; empty while it has not."""
+    status = release.status
+    if status.candidate is not None:
+        return ""
+    if status.stable is not None and status.stable.revision == revision:
+        return "Promoted"
+    return "RolledBack" if any(refused.revision == revision for refused in status.refused) else ""
 
 
 def standing(observer: Observer) -> str:

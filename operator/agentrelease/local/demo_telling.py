@@ -14,7 +14,16 @@ from agentrelease.cli.figures import moment
 from agentrelease.local.demo_measuring import Measuring
 from agentrelease.local.demo_observer import Observer
 from agentrelease.local.demo_parts import NAMESPACE
-from agentrelease.local.demo_story import CHAPTERS, FIRST, WORSE, Chapter, Late, until_ended, until_true
+from agentrelease.local.demo_story import (
+    CHAPTERS,
+    FIRST,
+    WORSE,
+    Chapter,
+    Late,
+    revision_in,
+    until_ended,
+    until_true,
+)
 from agentrelease.local.demo_summary import Happened, Stopped, Summary
 from agentrelease.local.traffic import Load, Traffic
 
@@ -67,11 +76,12 @@ class Telling:
         known = self.observer.release
         told = len(known.status.history) if known else 0
         asked = self.traffic.totals.sent
+        manifest = self.examples / chapter.manifest
         self._note(f"kubectl apply {chapter.manifest}")
-        await self.parts.kubectl("apply", "-n", NAMESPACE, "-f", str(self.examples / chapter.manifest))
+        await self.parts.kubectl("apply", "-n", NAMESPACE, "-f", str(manifest))
         async with self.screen.following(chapter.title, self.observer, self.traffic):
             try:
-                release = await until_ended(chapter, self.observer)
+                release = await until_ended(chapter, revision_in(manifest), self.observer)
                 if chapter is FIRST:
                     await until_true("an answer through the gateway", self._answers, 20)
                     self._flowing = asyncio.create_task(self.traffic.run())

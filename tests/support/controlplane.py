@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _RUN = "AGENTRELEASE_TEST_RUN"  # directory of this run; workers inherit it
 _OWNER = "AGENTRELEASE_TEST_OWNER"  # pid of pytest's main process
-_START_SECONDS, _STOP_SECONDS = 90, 15
+_START_SECONDS, _STOP_SECONDS = 180, 30
 
 
 def open_run() -> None:

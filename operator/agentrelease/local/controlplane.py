@@ -1,11 +1,14 @@
 """A real control plane on this machine: `python -m agentrelease.local.controlplane [--keep] [--dir DIR]`.
 
 etcd, kube-apiserver and seven controllers in one process, built from `controlplane/` beside this file
-(`builds.py`). It watches the process that started it and ends with it.
+(`builds.py`). It watches the process that started it and ends with it. Where KUBEBUILDER_ASSETS is set,
+those binaries take its place (`assets.py`).
 
-With USE_KIND=1 a running kind cluster is used instead: the one of KUBECONFIG's current context, which
-must be called `kind-…`, so that nobody's real cluster is ever taken for a toy. That way was written
-without a kind cluster at hand and has not been run; there is no audit log then, and no `user`.
+Whoever runs tests all day starts one with `--dir`, and names that directory in AGENTRELEASE_CONTROLPLANE:
+then it is used instead of a new one. With USE_KIND=1 a running kind cluster is used instead: the one of
+KUBECONFIG's current context, which must be called `kind-…`, so that nobody's real cluster is ever taken
+for a toy. That way was written without a kind cluster at hand and has not been run; there is no audit log
+then, and no `user`.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from agentrelease.local import builds
+from agentrelease.local import assets, builds
 from agentrelease.local.artefacts import digest
 from agentrelease.local.processes import Command
 
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["ControlPlane", "NoControlPlane", "command", "default_crds", "existing", "main", "read", "start"]
 
 _STATE = "controlplane.json"  # written by serve.go, last
-_READY_SECONDS = 60.0
+_READY_SECONDS = 180.0  # a start takes three; a busy machine gets its time
 
 
 class NoControlPlane(RuntimeError):
@@ -62,7 +65,7 @@ class ControlPlane:
         written = users / f"{digest(name, *groups)[:16]}.kubeconfig"
         if not written.exists():
             wanted = ["--name", name, *(f"--group={group}" for group in groups)]
-            arguments = [str(builds.controlplane()), "user", f"--dir={self.directory}", *wanted]
+            arguments = [*_program(), "user", f"--dir={self.directory}", *wanted]
             made = subprocess.run(
                 arguments, check=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
             ).stdout
@@ -88,7 +91,13 @@ def command(
         f"--watch-pid={watch}",
         *(f"--crds={path}" for path in crds),
     ]
-    return [str(builds.controlplane()), "serve", *flags, *(["--keep"] if keep else [])]
+    return [*_program(), "serve", *flags, *(["--keep"] if keep else [])]
+
+
+def _program() -> list[str]:
+    if assets.binaries() is not None:
+        return [sys.executable, "-m", "agentrelease.local.assets"]
+    return [str(builds.controlplane())]
 
 
 def read(directory: Path) -> ControlPlane | None:
@@ -113,7 +122,15 @@ def _alive(pid: int) -> bool:
 
 
 def existing() -> ControlPlane | None:
-    """Give the kind cluster of USE_KIND=1, None where that isn't set; raises NoControlPlane."""
+    """Give the one that serves from AGENTRELEASE_CONTROLPLANE, or the kind cluster of USE_KIND=1, or None.
+
+    Raises NoControlPlane where one is asked for that isn't there.
+    """
+    if chosen := os.environ.get("AGENTRELEASE_CONTROLPLANE"):
+        found = read(Path(chosen))
+        if found is None:
+            raise NoControlPlane(f"AGENTRELEASE_CONTROLPLANE is set, but nothing serves from {chosen}")
+        return found
     if os.environ.get("USE_KIND", "") in ("", "0"):
         return None
     kubeconfig = Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
@@ -151,9 +168,9 @@ async def start(
 
 def main(arguments: Sequence[str]) -> None:
     """Become the program, with the default CRDs; --help shows its flags."""
-    program = builds.controlplane()
+    program = _program()
     crds = [f"--crds={path}" for path in default_crds()]
-    os.execv(program, [str(program), "serve", *crds, *arguments])  # noqa: S606 - no shell is wanted
+    os.execv(program[0], [*program, "serve", *crds, *arguments])  # noqa: S606 - no shell is wanted
 
 
 if __name__ == "__main__":

@@ -98,6 +98,7 @@ user_rules = st.lists(
     max_size=5,
 )
 placements = st.builds(placed, st.none() | exposures, first=st.booleans())
+settled = st.builds(placed, st.none() | exposures)
 
 
 def without_ours(found: list[Rule], placement: Placement) -> list[Rule]:
@@ -139,7 +140,7 @@ def test_everything_that_is_not_ours_stays_as_it_is(
 
 
 @settings(deadline=None)
-@given(user_rules, placements, placements)
+@given(user_rules, placements, settled)
 def test_writing_forgets_what_was_written_before(
     before: list[Rule], first: Placement, then: Placement
 ) -> None:
@@ -252,10 +253,25 @@ def test_roles_swap_by_weights_alone() -> None:
 
 
 def test_a_first_release_gets_its_share_and_not_everything() -> None:
-    [rule] = rules.written([base()], placed(Exposure(weight=1), first=True))
+    idle = {"backendRefs": [backend(BLUE, 0), backend(GREEN, 0)]}
+    [rule] = rules.written([idle], placed(Exposure(weight=1), first=True))
     assert weights_of(rule) == [9_900, 100]
-    [nothing] = rules.written([rule], placed(NOTHING, first=True))
+    [nothing] = rules.written([idle], placed(NOTHING, first=True))
     assert weights_of(nothing) == [0, 0]
+
+
+def test_what_served_before_the_first_release_keeps_serving_beside_it() -> None:
+    [loading] = rules.written([base()], placed(NOTHING, first=True))
+    assert weights_of(loading) == [10_000, 0]
+    [raised] = rules.written([loading], placed(Exposure(weight=1), first=True))
+    assert weights_of(raised) == [9_900, 100]
+    [lowered] = rules.written([raised], placed(NOTHING, first=True))
+    assert weights_of(lowered) == [10_000, 0]
+
+
+def test_a_release_without_any_revision_leaves_the_weights_as_they_are() -> None:
+    rule = {"backendRefs": [backend(BLUE, 7), backend(GREEN, 3)]}
+    assert rules.written([rule], placed(None, first=True)) == [rule]
 
 
 def test_somebody_elses_backend_keeps_its_part() -> None:

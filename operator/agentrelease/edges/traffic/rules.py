@@ -149,9 +149,21 @@ class Rules:
 
     def _rule(self, rule: Json, placement: Placement) -> Json:
         rule = deepcopy(rule)
+        if placement.stable is not None or placement.candidate is not None:
+            self._weigh(rule, placement)
+        candidate = placement.candidate
+        share = candidate.exposure.mirror if candidate else 0.0
+        shadow = candidate.service if candidate and share > 0 else None
+        self._dialect.set_mirror(rule, placement, shadow, share)
+        return rule
+
+    def _weigh(self, rule: Json, placement: Placement) -> None:
+        weighed = self._weighed(rule, placement)
         # Beside a backend of somebody else, our part of the rule's traffic stays what it is.
-        ours = sum(weight for name, weight in self._weighed(rule, placement) if name)
-        left = weights(placement, ours if self._foreign(rule, placement) else None)
+        ours = sum(weight for name, weight in weighed if name)
+        total = ours if self._foreign(rule, placement) else None
+        inherited = any(weight for name, weight in weighed if name and name not in exposed(placement))
+        left = weights(placement, total, inherited=inherited)
         if {name for name, weight in left.items() if weight} - self._listed(rule, placement):
             # Where the arm that takes the rest is not listed, any weight would be all of the traffic.
             left |= dict.fromkeys(exposed(placement), 0)
@@ -161,11 +173,6 @@ class Rules:
                 backend["weight"] = left.get(name, 0)
                 left[name] = 0  # a Service that is listed twice gets its share once
         self._dialect.settle(rule, placement)
-        candidate = placement.candidate
-        share = candidate.exposure.mirror if candidate else 0.0
-        shadow = candidate.service if candidate and share > 0 else None
-        self._dialect.set_mirror(rule, placement, shadow, share)
-        return rule
 
     def _cohort_copy(self, rule: Json, placement: Placement) -> Json | None:
         candidate = placement.candidate

@@ -28,12 +28,12 @@ def total_for(share: float) -> int:
     return COARSE if isclose(share * 100, round(share * 100), rel_tol=0, abs_tol=1e-6) else FINE
 
 
-def weights(placement: Placement, total: int | None = None) -> dict[str, int]:
+def weights(placement: Placement, total: int | None = None, *, inherited: bool = False) -> dict[str, int]:
     """Return the weight of each of the placement's services.
 
-    Stable takes what the candidate doesn't. Where there is no stable yet, the rest goes to the other
-    slot, which answers nobody: a first release at 1 % must not become 100 % because it is alone. With
-    nothing for the candidate either, all are zero.
+    Stable takes what the candidate doesn't. Where there is no stable yet, the other slot does, as long as
+    it serves already (``inherited``: what was there before us keeps serving) or the candidate gets a part:
+    a first release at 1 % must not become 100 % because it is alone.
     """
     result = dict.fromkeys(placement.services, 0)
     candidate, share = placement.candidate, 0.0
@@ -45,7 +45,8 @@ def weights(placement: Placement, total: int | None = None) -> dict[str, int]:
         rest: str | None = placement.stable.service
     else:
         taken = candidate.service if candidate else None
-        rest = next((name for name in placement.services if name != taken), None) if part else None
+        others = (name for name in placement.services if name != taken)
+        rest = next(others, None) if part or inherited else None
     if rest is not None:
         result[rest] = total - part
     if candidate is not None and candidate.service != rest:

@@ -13,9 +13,9 @@ from agentrelease.local.toolchain import find_uv
 
 
 def go_found(path, build_directory):
-    """What `go()` finds in a process that has nothing but `path`."""
+    """What `go()` finds in a process that finds `path` first."""
     environment = {
-        "PATH": str(path),
+        "PATH": f"{path}:/usr/bin:/bin",
         "HOME": os.environ["HOME"],
         "UV": find_uv(),
         "PYTHONPATH": os.pathsep.join(sys.path),

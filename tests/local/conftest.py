@@ -88,7 +88,8 @@ class AgentProcess:
 
     def stop(self) -> int:
         self.client.close()
-        self.process.terminate()
+        if self.process.poll() is None:
+            self.process.terminate()
         self.process.stdout.close()
         return self.process.wait(timeout=20)
 

@@ -1,6 +1,7 @@
 """The demo agent, a real process: what it serves, obeys, counts and remembers."""
 
 import json
+import socket
 from collections import Counter
 
 import httpx
@@ -206,6 +207,10 @@ def test_a_bad_cursor_is_refused(agent):
 def test_an_answer_under_way_is_finished_before_the_process_ends(start_agent):
     agent = start_agent()
     agent.behave(latency=0.4)
-    with httpx.Client(base_url=agent.url, trust_env=False) as client, client.stream("POST", "/task") as reply:
+    with socket.create_connection(("127.0.0.1", httpx.URL(agent.url).port), timeout=30) as caller:
+        caller.sendall(b"POST /task HTTP/1.1\r\nHost: support\r\nContent-Length: 0\r\n\r\n")
+        agent.whoami()  # asked later on another connection, so the task has begun
         agent.process.terminate()
-        assert json.loads(reply.read())["release"] == agent.release
+        answer = caller.makefile("rb").read()
+    assert agent.release.encode() in answer
+    assert agent.process.wait(timeout=30) == 0

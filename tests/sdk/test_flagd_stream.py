@@ -13,6 +13,14 @@ from openfeature.schemas.protobuf.flagd.sync.v1 import sync_pb2, sync_pb2_grpc
 from agentrelease.api.vocabulary import Autonomy
 from agentrelease.sdk import LOWEST, AgentFlags, FlagSource
 
+PROVIDERS_THREADS = (
+    "(_run_initialize)",
+    "(_shutdown_provider)",
+    "(_run)",
+    "FlagdGrpcSyncServiceMonitorThread",
+    "FlagdGrpcSyncWorkerThread",
+)
+
 
 class Flagd(sync_pb2_grpc.FlagSyncServiceServicer):
     """Serves one flag set at a time on flagd.sync.v1, as the daemon does."""
@@ -49,7 +57,7 @@ def listening(flagd, port=0):
 
 
 @pytest.fixture
-def read_stream(monkeypatch, clock, caplog):
+def read_stream(monkeypatch, clock, caplog, eventually):
     caplog.set_level("CRITICAL", logger="openfeature")
     started = []
 
@@ -64,9 +72,7 @@ def read_stream(monkeypatch, clock, caplog):
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     for flags in started:
         flags.close()
-    for ending in ("(_shutdown_provider)", "(_run)", "FlagdGrpcSyncWorkerThread"):
-        for thread in [t for t in threading.enumerate() if t.name.endswith(ending)]:
-            thread.join(20)
+    eventually(lambda: not [t for t in threading.enumerate() if t.name.endswith(PROVIDERS_THREADS)])
 
 
 def test_grants_come_over_the_stream_and_change_with_it(flag_file, read_stream, eventually):

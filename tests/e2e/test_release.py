@@ -1,0 +1,123 @@
+"""Releases from `kubectl apply` to their end, on real parts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agentrelease.api.vocabulary import Autonomy
+from tests.support.world import World, world
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from agentrelease.local.controlplane import ControlPlane
+
+PHASES = ["shadow", "internal", "canary-10", "half", "all", "full"]
+
+
+@pytest.fixture
+async def here(
+    control_plane: ControlPlane, namespace: Callable[[], str], tmp_path: Path
+) -> AsyncIterator[World]:
+    async with world(control_plane, namespace(), tmp_path) as made:
+        yield made
+        lines = made.operator_log()
+    assert not [line for line in lines if "Traceback" in str(line)]
+    assert not [line for line in lines if line.get("event") == "look broke"]
+    assert made.traffic.totals.shadows == 0, "an answer of a mirror reached a user"
+
+
+async def _none_of(here: World, revision: str) -> None:
+    """Nothing reaches the revision: weight zero, no mirror."""
+    release = await here.release()
+    assert release.status.stable is not None
+    assert release.status.stable.revision != revision
+    weights = await here.route_weights()
+    stable = release.spec.delivery.slots[release.status.stable.slot].service
+    assert weights[stable] > 0
+    assert sum(weight for service, weight in weights.items() if service != stable) == 0
+    assert not await here.mirrors()
+
+
+async def test_good_is_promoted_bad_is_rolled_back_and_stays_refused_and_its_fix_starts_clean(
+    here: World,
+) -> None:
+    v1 = await here.apply("v1.yaml")
+    await here.promoted(v1)
+    here.seen.clear()
+
+    v2 = await here.apply("v2.yaml")
+    release = await here.promoted(v2)
+    assert [phase for phase in here.seen if phase in PHASES] == PHASES
+    assert release.status.stable is not None
+    assert release.status.stable.autonomy is Autonomy.FULL_ACTION
+    assert (await here.route_weights())["support-green"] > 0
+
+    v3 = await here.apply("v3.yaml")
+    release = await here.in_phase("RolledBack")
+    assert "policy-violations" in release.status.refused[-1].reason
+    await _none_of(here, v3)
+
+    await here.apply("v2.yaml")
+    await here.promoted(v2)
+    here.seen.clear()
+    await here.apply("v3.yaml")
+    release = await here.until(lambda r: r.status.verdict == "Refused", "the bad bundle is refused")
+    assert here.seen[-1] == "RolledBack"
+    assert release.status.candidate is None
+
+    fixed = await here.apply("v3-fixed.yaml")
+    await here.promoted(fixed)
+
+
+async def test_going_back_to_the_stable_bundle_in_mid_rollout_returns_at_once_without_a_rollout(
+    here: World,
+) -> None:
+    v1 = await here.apply("v1.yaml")
+    await here.promoted(v1)
+    v2 = await here.apply("v2.yaml")
+    await here.in_phase("canary-10")
+    here.seen.clear()
+    await here.apply("v1.yaml")
+    release = await here.promoted(v1)
+    await _none_of(here, v2)
+    assert set(here.seen) <= {"canary-10", "RollingBack", "Promoted"}
+    assert release.status.refused == []
+
+
+async def test_killed_in_every_phase_the_operator_resumes_and_ends_the_same(here: World) -> None:
+    await here.promoted(await here.apply("v1.yaml"))
+    v2 = await here.apply("v2.yaml")
+    for phase in PHASES:
+        await here.in_phase(phase)
+        await here.kill_operator()
+        before = await here.route_weights()
+        await here.start_operator()
+        assert (await here.route_weights())["support-blue"] <= max(before["support-blue"], 1_000_000)
+    await here.promoted(v2)
+    v3 = await here.apply("v3.yaml")
+    await here.in_phase("canary-10")
+    await here.kill_operator()
+    await here.start_operator()
+    await here.in_phase("RolledBack")
+    await _none_of(here, v3)
+
+
+async def test_without_prometheus_no_phase_is_left_upwards_and_exposure_ends_with_the_budget(
+    here: World,
+) -> None:
+    await here.promoted(await here.apply("v1.yaml"))
+    v2 = await here.apply("v2.yaml", rollback={"holdBudget": "3s"})
+    for phase in PHASES:
+        await here.in_phase(phase, 240)
+        await here.stop_prometheus()
+        here.seen.clear()
+        release = await here.in_phase("Loading")
+        assert set(here.seen) <= {phase, "Loading"}, "nothing was raised without evidence"
+        assert release.status.exposure.intended.autonomy is Autonomy.OBSERVE
+        await _none_of(here, v2)
+        await here.start_prometheus()
+    await here.promoted(v2, 300)

@@ -1,0 +1,245 @@
+"""A whole world on real parts in one namespace: gateway, node, agents, Prometheus, operator, traffic.
+
+The API server is the run's. Everything else is this world's own, so that a test may stop it. Guardrails are
+wide and phases short: the code and the statistics are production's, only the margins are a test's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from agentrelease.api.release import AgentRelease
+from agentrelease.core.bundle import digest_of, revision_name
+from agentrelease.edges import kinds
+from agentrelease.edges.cluster import ApiServer
+from agentrelease.edges.credentials import Credentials
+from agentrelease.engine.ports import Ref
+from agentrelease.local import builds, prometheus
+from agentrelease.local.gateway import Gateway
+from agentrelease.local.node import Node
+from agentrelease.local.ports import Ports
+from agentrelease.local.processes import Command, Processes
+from agentrelease.local.traffic import Load, Mix, Traffic
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from agentrelease.engine.ports import Object
+    from agentrelease.local.controlplane import ControlPlane
+    from agentrelease.local.processes import Child
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "support-agent"
+AGENT = "support"
+MOMENT = 120.0
+"""Seconds that no good run comes near; for things that take one or two."""
+
+
+@dataclass
+class World:
+    """What a test acts on and looks at."""
+
+    namespace: str
+    cluster: ApiServer
+    plane: ControlPlane
+    gateway: Gateway
+    traffic: Traffic
+    processes: Processes
+    logs: Path
+    prometheus: Child
+    prometheus_url: str
+    operators: list[Child] = field(default_factory=list)
+    seen: list[str] = field(default_factory=list)
+
+    # ---- what people do --------------------------------------------------------------------------
+
+    async def apply(self, file: str, **changes: Any) -> str:
+        """Apply a release of the examples with short phases, and return its revision."""
+        wanted = yaml.safe_load((EXAMPLES / file).read_text())
+        wanted["metadata"]["namespace"] = self.namespace
+        for phase in wanted["spec"]["phases"]:
+            phase |= {"minSamples": 20, "minDuration": "1s"}
+        wanted["spec"] |= changes
+        await self.kubectl_apply([wanted])
+        release = await self.release()
+        return revision_name(AGENT, digest_of(release.spec.bundle))
+
+    async def kubectl_apply(self, objects: list[Object]) -> None:
+        """Run the real ``kubectl apply -f -``."""
+        await kubectl(self.plane, objects, "apply", "-n", self.namespace, "-f", "-")
+
+    async def patch(self, spec: Object) -> None:
+        """Merge-patch the release's spec, as a person with kubectl would."""
+        await self.cluster.merge(Ref(kinds.AGENT_RELEASE, self.namespace, AGENT), {"spec": spec})
+
+    # ---- what is seen ----------------------------------------------------------------------------
+
+    async def release(self) -> AgentRelease:
+        obj = await self.cluster.get(Ref(kinds.AGENT_RELEASE, self.namespace, AGENT))
+        assert obj is not None
+        return AgentRelease.from_object(obj)
+
+    async def route_weights(self) -> dict[str, int]:
+        """Service → weight in the route's base rule."""
+        route = await self.cluster.get(Ref(kinds.HTTP_ROUTE, self.namespace, AGENT))
+        assert route is not None
+        return {ref["name"]: ref.get("weight", 1) for ref in route["spec"]["rules"][-1]["backendRefs"]}
+
+    async def mirrors(self) -> bool:
+        route = await self.cluster.get(Ref(kinds.HTTP_ROUTE, self.namespace, AGENT))
+        assert route is not None
+        filters = [f["type"] for rule in route["spec"]["rules"] for f in rule.get("filters") or ()]
+        return "RequestMirror" in filters
+
+    async def until(
+        self, condition: Callable[[AgentRelease], object], what: str, seconds: float = MOMENT
+    ) -> AgentRelease:
+        """Look at the release until a condition holds; remembers every phase it meets."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while True:
+            release = await self.release()
+            if not self.seen or self.seen[-1] != release.status.phase:
+                self.seen.append(release.status.phase)
+            if condition(release):
+                return release
+            if loop.time() > deadline:
+                status = release.status
+                pytest.fail(
+                    f"not within {seconds:.0f} s: {what}; {status.phase}, {status.verdict}: {status.reason}"
+                )
+            await asyncio.sleep(0.1)
+
+    async def promoted(self, revision: str, seconds: float = 240) -> AgentRelease:
+        def done(release: AgentRelease) -> bool:
+            stable = release.status.stable
+            return release.status.phase == "Promoted" and stable is not None and stable.revision == revision
+
+        return await self.until(done, f"{revision} is promoted", seconds)
+
+    async def in_phase(self, phase: str, seconds: float = MOMENT) -> AgentRelease:
+        return await self.until(lambda release: release.status.phase == phase, f"phase {phase}", seconds)
+
+    def operator_log(self) -> list[dict[str, Any]]:
+        """Every line of every operator of this world, which must all be JSON."""
+        return [
+            json.loads(line)
+            for child in self.operators
+            for line in child.command.log.read_text().splitlines()
+        ]
+
+    # ---- processes ---------------------------------------------------------------------------------
+
+    async def start_operator(self) -> Child:
+        """Start an operator and wait until it leads and has listed the cluster."""
+        log = self.logs / f"operator-{len(self.operators)}.log"
+        environment = {
+            "AGENTRELEASE_KUBECONFIG": str(self.plane.kubeconfig),
+            "AGENTRELEASE_PROMETHEUS_URL": self.prometheus_url,
+            "AGENTRELEASE_EVALUATION_INTERVAL": "1",
+            "AGENTRELEASE_NAMESPACES": self.namespace,
+            "AGENTRELEASE_LEASE_NAMESPACE": self.namespace,
+            "AGENTRELEASE_LEASE_DURATION": "4",
+            "AGENTRELEASE_RENEW_DEADLINE": "3",
+            "AGENTRELEASE_RETRY_PERIOD": "0.5",
+            "AGENTRELEASE_LISTEN_HOST": "127.0.0.1",
+            "PYTHONUNBUFFERED": "1",
+        }
+        command = Command("operator", [sys.executable, "-m", "agentrelease"], log, environment)
+
+        async def leads() -> bool:
+            return log.exists() and re.search(r'"event": ?"leading"', log.read_text()) is not None
+
+        child = await self.processes.start(command, leads, MOMENT)
+        self.operators.append(child)
+        return child
+
+    async def kill_operator(self) -> None:
+        """SIGKILL, as a node failure would."""
+        child = self.operators[-1]
+        os.killpg(child.pid, signal.SIGKILL)
+        await child.process.wait()
+
+    async def stop_prometheus(self) -> None:
+        await self.prometheus.stop()
+
+    async def start_prometheus(self) -> None:
+        """Start the same server again, on the same port and data."""
+        command = self.prometheus.command
+        self.prometheus = await self.processes.start(command)
+
+
+@asynccontextmanager
+async def world(
+    plane: ControlPlane, namespace: str, logs: Path, *, rate: float = 60.0
+) -> AsyncIterator[World]:
+    """Start everything in a namespace; nothing is left when the context ends."""
+    async with AsyncExitStack() as stack:
+        cluster = await stack.enter_async_context(await ApiServer.connect(Credentials(plane.kubeconfig)))
+        await kubectl(plane, _platform(), "apply", "-n", namespace, "-f", "-")
+        processes = await stack.enter_async_context(Processes())
+        ports = stack.enter_context(Ports())
+        gateway = await stack.enter_async_context(Gateway(plane.kubeconfig, namespaces=[namespace]))
+        (logs / "node").mkdir()
+        await stack.enter_async_context(
+            Node(plane.kubeconfig, namespaces=[namespace], directory=logs / "node")
+        )
+        scraping = prometheus.Scraping(plane.kubeconfig, [namespace])
+        serving = prometheus.serve(processes, ports, logs / "prometheus", scraping)
+        evidence = await stack.enter_async_context(serving)
+        load = Load(rate=rate, duration=900, max_requests=60_000)
+        traffic = Traffic(gateway.url, load, Mix(internal=0.2, high_risk=0.3))
+        made = World(
+            namespace, cluster, plane, gateway, traffic, processes, logs, evidence.child, evidence.url
+        )
+        await made.start_operator()
+        running = asyncio.create_task(traffic.run())
+        try:
+            yield made
+        finally:
+            traffic.stop()
+            await running
+
+
+async def kubectl(plane: ControlPlane, objects: list[Object], *arguments: str) -> None:
+    """Run kubectl with objects on its standard input; fails with what it said."""
+    program = await asyncio.to_thread(builds.kubectl)
+    process = await asyncio.create_subprocess_exec(
+        program,
+        f"--kubeconfig={plane.kubeconfig}",
+        *arguments,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate(yaml.safe_dump_all(objects).encode())
+    assert process.returncode == 0, said.decode()
+
+
+def _platform() -> list[Object]:
+    objects = list(yaml.safe_load_all((EXAMPLES / "platform.yaml").read_text()))
+    for wanted in objects:
+        if wanted["kind"] == "GuardrailPolicy":
+            _widen(wanted["spec"])
+    return objects
+
+
+def _widen(spec: dict[str, Any]) -> None:
+    """Leave what matters for tests: a dozen tasks exclude harm, and gross violations are found in a dozen."""
+    spec["strata"] = {"labels": [], "required": []}
+    spec["staleAfter"], spec["blindAfter"] = "4s", "20s"
+    for metric in spec["metrics"]:
+        if "tolerance" in metric:
+            metric |= {"maxHarm": {"absolute": 0.45}, "alpha": 0.2}
+            metric.pop("maxHarmStratum", None)

@@ -9,7 +9,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import socket
 from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
+    from aiohttp import AddrInfoType
+
 __all__ = ["UNREACHABLE", "Json", "KubeApi", "collection"]
 
 Json = dict[str, Any]
@@ -30,6 +35,7 @@ UNREACHABLE = (DynamicApiError, aiohttp.ClientError, TimeoutError)
 
 _CALL = aiohttp.ClientTimeout(total=10)
 _WATCH_SECONDS = 240
+_GOODBYE_SECONDS = 2
 _WATCH = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=_WATCH_SECONDS + 30)
 
 
@@ -47,14 +53,32 @@ class KubeApi:
         self._kubeconfig = kubeconfig
         self._client: Any = None
         self._dynamic: Any = None
+        self._connector: aiohttp.TCPConnector
+        self._sockets: list[socket.socket] = []
 
     async def __aenter__(self) -> Self:
         self._client = await new_client_from_config(config_file=str(self._kubeconfig))
+        context = self._client.rest_client.ssl_context
+        self._connector = aiohttp.TCPConnector(limit=0, ssl=context, socket_factory=self._open)
+        self._client.configuration.client_session_kwargs = {"connector": self._connector}
         self._dynamic = DynamicClient(self._client)
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        """Close every connection, and wait until it is.
+
+        A connection whose request was cancelled says goodbye in TLS, which takes the server's answer; nobody
+        waits for that, and whoever closes the loop first leaves an open socket behind.
+        """
         await self._client.close()
+        await self._connector.close()
+        for opened in self._sockets:
+            with contextlib.suppress(OSError):
+                opened.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE_SECONDS):
+                while any(opened.fileno() != -1 for opened in self._sockets):  # noqa: ASYNC110 - nobody tells
+                    await asyncio.sleep(0.001)
 
     async def get(self, path: str, **query: str) -> Json:
         return await self._json("get", path, query_params=list(query.items()))
@@ -85,6 +109,13 @@ class KubeApi:
         async with response:
             async for line in response.content:
                 yield json.loads(line)
+
+    def _open(self, address: AddrInfoType) -> socket.socket:
+        family, kind, protocol, _, _ = address
+        opened = socket.socket(family=family, type=kind, proto=protocol)
+        self._sockets = [known for known in self._sockets if known.fileno() != -1]
+        self._sockets.append(opened)
+        return opened
 
     async def _json(self, method: str, path: str, **request: Any) -> Json:
         response = await self._dynamic.request(

@@ -15,8 +15,8 @@ from agentrelease.local.toolchain import find_uv
 def go_found(path, build_directory):
     """What `go()` finds in a process that finds `path` first."""
     environment = {
+        **os.environ,
         "PATH": f"{path}:/usr/bin:/bin",
-        "HOME": os.environ["HOME"],
         "UV": find_uv(),
         "PYTHONPATH": os.pathsep.join(sys.path),
         "AGENTRELEASE_BUILD_DIR": str(build_directory),

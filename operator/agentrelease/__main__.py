@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from agentrelease.edges.credentials import Credentials, CredentialsError
 from agentrelease.edges.events import EventWriter
 from agentrelease.edges.kopf_app import FeedError, KopfFeed
 from agentrelease.edges.levers import LeverError, discover
-from agentrelease.edges.metrics import Metrics
+from agentrelease.edges.metrics import Metrics, publish
 from agentrelease.edges.prometheus import Prometheus
 from agentrelease.edges.recorder import DecisionRecorder
 from agentrelease.edges.releases import ClusterReleases
@@ -31,7 +31,7 @@ from agentrelease.engine.guarding import Guardian
 from agentrelease.engine.leader import Leader
 from agentrelease.engine.lease import Candidacy
 from agentrelease.engine.lookout import Lookout
-from agentrelease.engine.operation import Operation, Rhythm
+from agentrelease.engine.operation import Machinery, Operation, Rhythm
 from agentrelease.engine.ports import ClusterError, Ref
 from agentrelease.engine.queue import Backoff, WorkQueue
 from agentrelease.engine.reconcile import Outside, Reconciler
@@ -56,6 +56,9 @@ WATCHED = (
 )
 LONGEST_RETRY = 5.0
 """Seconds; what failed may have been a rollback, so no back-off grows beyond this."""
+
+FAREWELL = 5.0
+"""Seconds that looks under way, and then the feed, are given to end by themselves."""
 
 
 class StartError(Exception):
@@ -85,7 +88,7 @@ def main() -> int:
     try:
         asyncio.run(run(chosen))
     except (StartError, CredentialsError, FeedError, LeverError, BlindFeed, OSError) as error:
-        log.error("operator ends", why=str(error))
+        log.exception("operator ends", why=str(error))
         return 1
     return 0
 
@@ -128,7 +131,34 @@ def _build(
     queue: WorkQueue[str] = WorkQueue(
         clock=loop.time, random=random.random, backoff=Backoff(longest=LONGEST_RETRY)
     )
-    identity = chosen.identity or f"{socket.gethostname()}-{os.getpid()}-{random.randrange(16**6):06x}"
+    identity = chosen.identity or f"{socket.gethostname()}-{os.getpid()}-{random.randrange(16**6):06x}"  # noqa: S311  a name, not a secret
+    events = EventWriter(cluster, instance=identity, clock=loop.time)
+    epoch = _Epoch()
+    recorder = DecisionRecorder(events, metrics)
+    outside = Outside(
+        releases=releases,
+        levers=discover(cluster),
+        slots=Slots(cluster),
+        guardian=guardian,
+        recorder=recorder,
+        lookout=lookout,
+        epoch=epoch,
+        clock=time.time,
+    )
+    rhythm = Rhythm(chosen.evaluation_interval, chosen.workers)
+    machinery = Machinery(
+        Reconciler(outside), lookout, guardian, store, queue, recorder, loop.time, kinds.AGENT_RELEASE
+    )
+    operation = Operation(machinery, rhythm)
+    watchdog = Watchdog(
+        cluster,
+        store,
+        watched,
+        operation.wake,
+        namespaces=chosen.namespaces,
+        clock=loop.time,
+        pace=Pace(interval=chosen.relist_interval),
+    )
     leader = Leader(
         cluster,
         Candidacy(
@@ -141,39 +171,29 @@ def _build(
         clock=time.monotonic,
         random=random.random,
         floor=lambda: store.highest_epoch,
+        informed=watchdog.listed,
     )
-    events = EventWriter(cluster, instance=identity, clock=loop.time)
-    outside = Outside(
-        releases=releases,
-        levers=discover(cluster),
-        slots=Slots(cluster),
-        guardian=guardian,
-        recorder=DecisionRecorder(events, metrics),
-        lookout=lookout,
-        epoch=lambda: leader.epoch,
-        clock=time.time,
-    )
-    rhythm = Rhythm(chosen.evaluation_interval, chosen.workers)
-    operation = Operation(
-        Reconciler(outside), lookout, guardian, store, queue, rhythm, loop.time, kinds.AGENT_RELEASE
-    )
-    watchdog = Watchdog(
-        cluster,
-        store,
-        watched,
-        operation.wake,
-        namespaces=chosen.namespaces,
-        clock=loop.time,
-        pace=Pace(interval=chosen.relist_interval),
-    )
+    epoch.leader = leader
     feed = KopfFeed(credentials, watched, watchdog.fed, namespaces=chosen.namespaces)
+    seen = [item.kind for item in watched]
+    publish(metrics, queue=queue, leader=leader, store=store, kinds=seen, events=events)
     return Parts(operation, queue, watchdog, feed, leader, events)
+
+
+class _Epoch:
+    """Asks the leader, which is built after those who ask: it waits for the store that they fill."""
+
+    def __init__(self) -> None:
+        self.leader: Leader | None = None
+
+    def __call__(self) -> int | None:
+        return None if self.leader is None else self.leader.epoch
 
 
 async def _run(parts: Parts, chosen: Settings, metrics: Metrics, stack: AsyncExitStack) -> None:
     probes = endpoint.Probes(
-        sick=lambda: [parts.watchdog.problem] if parts.watchdog.problem else [],
-        unready=lambda: [] if parts.watchdog.listed.is_set() else ["the cluster has not been listed yet"],
+        sick=list,  # an outage elsewhere restarts nobody; a blind feed ends the process by itself
+        unready=lambda: _unready(parts.watchdog),
         metrics=metrics.exposition,
     )
     port = await stack.enter_async_context(
@@ -195,12 +215,7 @@ async def _run(parts: Parts, chosen: Settings, metrics: Metrics, stack: AsyncExi
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            parts.queue.shut_down()
-            parts.feed.stop.set()
-            for task in tasks:
-                task.cancel()
-            events.cancel()
-            await asyncio.gather(*tasks, events, return_exceptions=True)
+            await _end(parts, tasks, events)
     names = sorted(task.get_name() for task in done)
     log.info("operator stops", because=names)
     for task in done:
@@ -208,6 +223,26 @@ async def _run(parts: Parts, chosen: Settings, metrics: Metrics, stack: AsyncExi
             raise StartError(f"{task.get_name()}: {task.exception()}") from task.exception()
     if "leadership" in names:
         raise StartError("another operator leads now; this process ends so that it starts anew as a standby")
+
+
+async def _end(parts: Parts, tasks: set[asyncio.Task[None]], events: asyncio.Task[None]) -> None:
+    """Let the looks that are under way finish, then the feed; what still runs after that is cancelled."""
+    parts.queue.shut_down()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(FAREWELL):
+            await parts.queue.drained()
+    parts.feed.stop.set()
+    feeding = {task for task in tasks if task.get_name() == "feed"}
+    await asyncio.wait(feeding, timeout=FAREWELL)
+    for task in (*tasks, events):
+        task.cancel()
+    await asyncio.gather(*tasks, events, return_exceptions=True)
+
+
+def _unready(watchdog: Watchdog) -> list[str]:
+    if not watchdog.listed.is_set():
+        return ["the cluster has not been listed yet"]
+    return [watchdog.problem] if watchdog.problem else []
 
 
 async def _signalled(feed: KopfFeed) -> None:

@@ -72,6 +72,12 @@ class Told:
     def failed(self, _key: str, what: str, why: str) -> None:
         self.failures.append((what, why))
 
+    def looked(self, _key: str, _seconds: float, _result: str) -> None:
+        """Looks are counted elsewhere."""
+
+    def gone(self, _key: str) -> None:
+        """Nothing is kept by release here."""
+
 
 class Stage:
     """One agent, its levers, its traffic. ``rate`` is tasks a second."""

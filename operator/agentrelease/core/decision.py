@@ -24,11 +24,11 @@ from agentrelease.api.status import (
     Transition,
 )
 from agentrelease.core import intent, reporting
-from agentrelease.core.exposure import Exposure
 from agentrelease.core.rollout import Move, Step, next_step
 
 if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease
+    from agentrelease.core.exposure import Exposure
     from agentrelease.core.situation import Situation
 
 

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agentrelease.api.vocabulary import Action, Autonomy, MetricClass
-
-NO_PHI: Mapping[str, float] = MappingProxyType({})
 
 
 class PlanError(ValueError):
@@ -133,7 +130,7 @@ class Plan:
     min_blocks: int = 1
     suspect_at: float = 4.0
     mismatch_at: float = 1000.0
-    phi: Mapping[str, float] = field(default_factory=lambda: NO_PHI)
+    phi: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_budgets(self)

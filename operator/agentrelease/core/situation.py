@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease
     from agentrelease.api.vocabulary import Autonomy
-    from agentrelease.core.exposure import Exposure
     from agentrelease.core.assess import Assessment
+    from agentrelease.core.exposure import Exposure
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ this module gets it there.
 * ``lower`` reads and writes until it gets through, keeps the stored epoch, and leaves the reason as an
   annotation. When losing races does not end, its last try is a merge patch without a resourceVersion,
   because a busy neighbour must not keep exposure up.
+* Neither writes what another release holds; ``raise_`` claims what it writes (``claims``).
 * A write that would change nothing is not made, so that a lever may be called as often as one likes.
 """
 
@@ -20,10 +21,11 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from agentrelease.api.vocabulary import EPOCH_ANNOTATION, LOWERED_ANNOTATION
+from agentrelease.edges.claims import blocked, claim
 from agentrelease.engine.ports import Conflict, Missing, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from agentrelease.engine.levers import Placement
     from agentrelease.engine.ports import Cluster, Object, Ref
@@ -37,18 +39,32 @@ _PAUSE = 0.02  # seconds, times the number of lost races, times a random part
 
 
 class Fence:
-    """Guarded writes of the objects of one lever. Remembers what it read last, one line an object."""
+    """Guarded writes of the objects of one lever. Remembers what it read last, one line an object.
 
-    def __init__(self, cluster: Cluster, *, jitter: Callable[[], float] = random.random) -> None:
+    ``parts`` says what of an object a placement claims.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        parts: Callable[[Placement], Collection[str]],
+        *,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
         self._cluster = cluster
+        self._parts = parts
         self._jitter = jitter
         self._seen: dict[tuple[Ref, str], str] = {}
 
-    async def read(self, ref: Ref, agent: str) -> Object | None:
+    async def read(self, ref: Ref, placement: Placement) -> Object | None:
         """Return the object; the next ``raise_`` for this agent builds on this state of it."""
         stored = await self._cluster.get(ref)
-        self._seen[ref, agent] = _version(stored)
+        self._seen[ref, placement.agent] = _version(stored)
         return stored
+
+    async def blocked(self, ref: Ref, placement: Placement, obj: Object | None) -> str:
+        """Say which other release the object belongs to; empty when it may be written."""
+        return await blocked(self._cluster, ref, obj, self._parts(placement), placement.agent)
 
     async def raise_(self, ref: Ref, placement: Placement, epoch: int, edit: Edit) -> None:
         """Write what ``edit`` makes of the object; ``Conflict`` unless it is as it was last read."""
@@ -58,9 +74,13 @@ class Fence:
         newer = epoch_of(stored)
         if newer > epoch:
             raise Refused(f"{ref} carries epoch {newer}; the writer of epoch {epoch} no longer leads")
+        other = await self.blocked(ref, placement, stored)
+        if other:
+            raise Refused(other)
         wanted = edit(deepcopy(stored))
         if wanted is None:
             return
+        claim(wanted, self._parts(placement), placement.agent)
         notes = wanted["metadata"].setdefault("annotations", {})
         notes[EPOCH_ANNOTATION] = str(epoch)
         if _is_of(notes.get(LOWERED_ANNOTATION, ""), placement.agent):
@@ -90,7 +110,11 @@ class Fence:
         self, ref: Ref, placement: Placement, edit: Edit
     ) -> tuple[Object | None, Object | None]:
         stored = await self._cluster.get(ref)
+        if await self.blocked(ref, placement, stored):
+            return stored, None
         wanted = edit(deepcopy(stored))
+        if wanted is not None and stored is None:
+            claim(wanted, self._parts(placement), placement.agent)
         if wanted is not None and placement.note:
             notes = wanted["metadata"].setdefault("annotations", {})
             notes[LOWERED_ANNOTATION] = placement.note[:LONGEST_NOTE]

@@ -73,6 +73,18 @@ class DecisionRecorder:
         log.warning("failed", release=key, what=what, why=why)
         self._metrics.decisions_failed.labels(what).inc()
 
+    def looked(self, key: str, seconds: float, result: str) -> None:
+        """Count one look."""
+        namespace, _, name = key.partition("/")
+        self._metrics.reconciles.labels(result).inc()
+        self._metrics.reconcile_seconds.observe(seconds)
+        self._metrics.evaluated.labels(namespace, name).set_to_current_time()
+
+    def gone(self, key: str) -> None:
+        """Drop the series of a release that is gone."""
+        namespace, _, name = key.partition("/")
+        self._metrics.forget(namespace, name)
+
     def _tell(self, release: AgentRelease, severity: Severity, reason: str, action: str, note: str) -> None:
         about = Ref(AGENT_RELEASE, release.namespace, release.name)
         self._events.tell(Told(about, release.uid, severity, reason, action, note))

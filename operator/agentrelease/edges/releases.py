@@ -10,7 +10,6 @@ from pydantic import ValidationError
 from agentrelease.api.bundle import Bundle
 from agentrelease.api.guardrail import GuardrailPolicySpec
 from agentrelease.api.release import AgentRelease
-from agentrelease.api.status import ReleaseStatus
 from agentrelease.api.vocabulary import API_VERSION, FINALIZER, MANAGED_BY_LABEL, OPERATOR_NAME, RELEASE_LABEL
 from agentrelease.core import bundle as identity
 from agentrelease.edges import kinds
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agentrelease.api.release import GuardrailRef
-    from agentrelease.api.status import Outcome
+    from agentrelease.api.status import Outcome, ReleaseStatus
     from agentrelease.engine.ports import Object
 
 

@@ -16,8 +16,9 @@ from agentrelease.api.vocabulary import (
     REVISION_ANNOTATION,
 )
 from agentrelease.core.situation import SlotState
+from agentrelease.edges.claims import SLOT, blocked, claim
 from agentrelease.edges.kinds import CONFIG_MAP, DEPLOYMENT
-from agentrelease.engine.ports import Missing, Ref
+from agentrelease.engine.ports import Missing, Ref, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,19 +48,23 @@ class Slots:
     ) -> None:
         """Give the slot a bundle; nothing is written where it has it already.
 
-        Raises ``Missing`` where there is no Deployment, ``Conflict`` when somebody else wrote at the
-        same time.
+        Raises ``Missing`` where there is no Deployment, ``Refused`` where it is another release's slot,
+        ``Conflict`` when somebody else wrote at the same time.
         """
-        wanted = _bundle(namespace, agent, slot_name, bundle_json, owner or {})
-        await self._store(wanted)
         ref = Ref(DEPLOYMENT, namespace, slot.deployment)
         deployment = await self._cluster.get(ref)
         if deployment is None:
             raise Missing(f"{ref} does not exist; slot {slot_name} of {agent} names it")
+        other = await blocked(self._cluster, ref, deployment, (SLOT,), agent)
+        if other:
+            raise Refused(other)
+        await self._store(_bundle(namespace, agent, slot_name, bundle_json, owner or {}))
         if _revision(deployment) == revision:
             return
+        patch: Object = {"metadata": {"resourceVersion": deployment["metadata"]["resourceVersion"]}}
+        claim(patch, (SLOT,), agent)
         noted = {"metadata": {"annotations": {REVISION_ANNOTATION: revision}}}
-        await self._cluster.merge(ref, {"spec": {"template": noted}})
+        await self._cluster.merge(ref, patch | {"spec": {"template": noted}})
 
     async def state(self, namespace: str, slot: Slot) -> SlotState:
         """Return which revision the slot was given, and whether all its pods run it."""

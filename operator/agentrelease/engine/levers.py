@@ -70,6 +70,7 @@ class Reading:
     in_sync: bool = False  # the object says exactly this placement, apart from lease and version
     problem: str = ""  # why the object can't be understood or used
     halted: bool = False  # the kill switch is on, whoever set it
+    claim: str = ""  # which other release the object belongs to; nothing is written there then
 
 
 class Lever(Protocol):

@@ -58,7 +58,7 @@ class Observed:
 
 
 def observe(
-    release: AgentRelease, guarding: Guarding | None, snapshot: Snapshot | None, why: str, now: float
+    release: AgentRelease, guarding: Guarding | None, snapshot: Snapshot | None, why: str
 ) -> Observed:
     """Judge a release on a snapshot; ``why`` is a reason to be blind that is known already."""
     candidate = release.status.candidate
@@ -70,7 +70,7 @@ def observe(
     measured = _measured(release, candidate, snapshot)
     if guarding is None:
         return Observed(None, None, measured, why)
-    blind = why or _stale(release, candidate, guarding, snapshot, now)
+    blind = why or _stale(release, candidate, guarding, snapshot)
     if candidate.stage is not Stage.RUNNING:
         return Observed(None, None, measured, blind)
     ledger = _absorbed(release, candidate, guarding, snapshot, (blind,) if blind else ())
@@ -133,9 +133,7 @@ def _absorbed(
     return ledger.absorb(guarding.plan, block, exposure.autonomy, compared)
 
 
-def _stale(
-    release: AgentRelease, candidate: Candidate, guarding: Guarding, snapshot: Snapshot, now: float
-) -> str:
+def _stale(release: AgentRelease, candidate: Candidate, guarding: Guarding, snapshot: Snapshot) -> str:
     """Say whose newest sample is too old; empty when evidence is fresh."""
     limit = guarding.plan.stale_after
     expected = [("the candidate", candidate.revision)]

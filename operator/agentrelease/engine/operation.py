@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from agentrelease.engine.guarding import Guardian
     from agentrelease.engine.lookout import Lookout
-    from agentrelease.engine.ports import Kind, Object, Ref
+    from agentrelease.engine.ports import Kind, Object, Recorder, Ref
     from agentrelease.engine.reconcile import Reconciler
     from agentrelease.engine.store import Store
 
@@ -34,28 +34,33 @@ class Rhythm:
     workers: int
 
 
-class Operation:
-    """Ticks and workers around one queue. ``clock`` is the event loop's."""
+@dataclass(frozen=True, slots=True)
+class Machinery:
+    """What an operation turns: who looks, at what, told by whom. ``clock`` is the event loop's."""
 
-    def __init__(
-        self,
-        reconciler: Reconciler,
-        lookout: Lookout,
-        guardian: Guardian,
-        store: Store,
-        queue: WorkQueue[str],
-        rhythm: Rhythm,
-        clock: Callable[[], float],
-        release_kind: Kind,
-    ) -> None:
-        self._reconciler = reconciler
-        self._lookout = lookout
-        self._guardian = guardian
-        self._store = store
-        self._queue = queue
+    reconciler: Reconciler
+    lookout: Lookout
+    guardian: Guardian
+    store: Store
+    queue: WorkQueue[str]
+    recorder: Recorder
+    clock: Callable[[], float]
+    release_kind: Kind
+
+
+class Operation:
+    """Ticks and workers around one queue."""
+
+    def __init__(self, machinery: Machinery, rhythm: Rhythm) -> None:
+        self._reconciler = machinery.reconciler
+        self._lookout = machinery.lookout
+        self._guardian = machinery.guardian
+        self._store = machinery.store
+        self._queue = machinery.queue
+        self._recorder = machinery.recorder
+        self._clock = machinery.clock
+        self._kind = machinery.release_kind
         self._rhythm = rhythm
-        self._clock = clock
-        self._kind = release_kind
 
     def wake(self, kind: Kind, namespace: str, name: str, event: str, _obj: Object) -> None:
         """Take an event of any watched kind: look at the release it is, or at those it may concern."""
@@ -64,11 +69,11 @@ class Operation:
             if event == "DELETED":
                 self._guardian.forget(key)
                 self._lookout.forget(key)
+                self._recorder.gone(key)
             self._queue.add(key, Band.CHANGE)
             return
-        for ref in self._store.refs(self._kind):
-            if namespace in ("", ref.namespace):
-                self._queue.add(_key(ref), Band.CHANGE)
+        for ref in self._store.refs(self._kind, namespace or None):
+            self._queue.add(_key(ref), Band.CHANGE)
 
     async def ticks(self) -> None:
         """Look at Prometheus on a fixed rhythm and wake every release that has a candidate, for ever."""
@@ -100,21 +105,22 @@ class Operation:
                 self._queue.done(key)
 
     async def _look_at(self, key: str) -> None:
+        began = self._clock()
         try:
             result = await self._reconciler.reconcile(key)
         except ClusterError as error:
             # the more urgent band, because what failed may have been a lowering write
             delay = self._queue.retry(key, Band.LOWER)
-            log.warning(
-                "look failed", release=key, why=f"{type(error).__name__}: {error}", again_in=round(delay, 2)
-            )
+            self._recorder.looked(key, self._clock() - began, "failed")
+            why = f"{type(error).__name__}: {error}"
+            log.warning("look failed", release=key, why=why, again_in=round(delay, 2))
             return
-        except Exception as error:  # noqa: BLE001 - one release's bug must not stop the others
+        except Exception as error:  # one release's bug must not stop the others
             delay = self._queue.retry(key)
-            log.error(
-                "look broke", release=key, why=f"{type(error).__name__}: {error}", again_in=round(delay, 2)
-            )
+            self._recorder.looked(key, self._clock() - began, "broke")
+            log.exception("look broke", release=key, why=type(error).__name__, again_in=round(delay, 2))
             return
+        self._recorder.looked(key, self._clock() - began, "done")
         self._queue.forget(key)
         if result.after is not None:
             self._queue.add_after(key, result.after, result.band)

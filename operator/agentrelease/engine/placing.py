@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agentrelease.api.vocabulary import Autonomy
 from agentrelease.core import intent
 from agentrelease.core.exposure import ALL, Exposure, tools_alone, tools_asking
 from agentrelease.engine.levers import Arm, Placement
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from agentrelease.api.bundle import Bundle
     from agentrelease.api.release import AgentRelease
     from agentrelease.api.status import Serving
+    from agentrelease.api.vocabulary import Autonomy
 
 
 @dataclass(frozen=True, slots=True)

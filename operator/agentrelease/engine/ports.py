@@ -136,7 +136,7 @@ class Unusable(Exception):
 class SlotLoader(Protocol):
     """The places where bundles run."""
 
-    async def load(
+    async def load(  # noqa: PLR0917 - one call, by position, from one place
         self, namespace: str, agent: str, slot_name: str, slot: Slot, revision: str, bundle_json: bytes
     ) -> None:
         """Make the slot run the bundle; nothing happens when it does."""
@@ -160,3 +160,9 @@ class Recorder(Protocol):
 
     def failed(self, key: str, what: str, why: str) -> None:
         """Tell that something did not work and will be tried again."""
+
+    def looked(self, key: str, seconds: float, result: str) -> None:
+        """Tell how long one look took and how it ended."""
+
+    def gone(self, key: str) -> None:
+        """Forget a release that does not exist any more."""

@@ -116,7 +116,7 @@ class _Look:
         self._bundles = await self._read_bundles(desired)
         live = await self._live()
         guarding, why = await self._guarding()
-        self._observed = observe(release, guarding, self._out.lookout.latest, why, self._now)
+        self._observed = observe(release, guarding, self._out.lookout.latest, why)
         return Situation(
             release=release,
             desired=desired,
@@ -126,6 +126,7 @@ class _Look:
             assessment=self._observed.assessment,
             blind=self._observed.blind,
             leading=self._epoch is not None,
+            claim="; ".join(reading.claim for reading in self._readings if reading and reading.claim),
         )
 
     async def _read_bundles(self, desired: Desired) -> Bundles:

@@ -13,6 +13,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,11 @@ class Artefact:
         return self.path.with_name(f".{self.path.name}.key")
 
     @property
+    def took(self) -> Path:
+        """Where the seconds that making it took are written, for `make bench`."""
+        return self.path.with_name(f".{self.path.name}.seconds")
+
+    @property
     def fresh(self) -> bool:
         """Whether it is there, made from the same things."""
         return self.path.exists() and self.stamp.exists() and self.stamp.read_text() == self.key
@@ -71,8 +77,10 @@ def ensure(artefact: Artefact, make: Callable[[Path], None]) -> Path:
         if not artefact.fresh:
             with tempfile.TemporaryDirectory(dir=artefact.path.parent, prefix=".making-") as scratch:
                 made = Path(scratch) / artefact.path.name
+                began = time.monotonic()
                 make(made)
                 _replace(made, artefact)
+                artefact.took.write_text(f"{time.monotonic() - began:.1f}")
     return artefact.path
 
 

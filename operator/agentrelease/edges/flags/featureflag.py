@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from agentrelease.edges.claims import FLAGS
 from agentrelease.edges.flags.kept import KeptFlags
 from agentrelease.edges.kinds import FEATURE_FLAG
 
@@ -22,6 +23,7 @@ class FeatureFlagFlags(KeptFlags):
 
     name = "featureflag"
     kind = FEATURE_FLAG
+    claimed = (FLAGS,)
 
     def named(self, placement: Placement) -> str | None:
         """Return the FeatureFlag that the release names."""

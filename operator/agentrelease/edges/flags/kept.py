@@ -29,9 +29,10 @@ class KeptFlags:
     name: str
     side = "flags"
     kind: Kind
+    claimed: tuple[str, ...] = ()  # what of an object a release claims
 
     def __init__(self, cluster: Cluster, *, jitter: Callable[[], float] = random.random) -> None:
-        self._fence = Fence(cluster, jitter=jitter)
+        self._fence = Fence(cluster, lambda _: self.claimed, jitter=jitter)
         self._cluster = cluster
         self._written: dict[Ref, int] = {}  # so that versions grow even when a document was destroyed
 
@@ -49,7 +50,11 @@ class KeptFlags:
 
     async def read(self, placement: Placement) -> Reading:
         """Return what the document allows anybody but stable; no exposure where there is no document."""
-        obj = await self._fence.read(self._ref(placement), placement.agent)
+        ref = self._ref(placement)
+        obj = await self._fence.read(ref, placement)
+        other = await self._fence.blocked(ref, placement, obj)
+        if other:
+            return Reading(claim=other)
         document = None if obj is None else self.found(obj, placement)
         if obj is None or document is None:
             return Reading()
@@ -75,6 +80,9 @@ class KeptFlags:
         obj = await self._cluster.get(ref)
         if obj is None:
             return f"{ref} does not exist"
+        other = await self._fence.blocked(ref, placement, obj)
+        if other:
+            return other
         return stored.difference(ref, self.found(obj, placement), placement)
 
     def _ref(self, placement: Placement) -> Ref:

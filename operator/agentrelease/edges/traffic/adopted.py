@@ -40,7 +40,7 @@ class AdoptedTraffic:
     adopted: Adopted
 
     def __init__(self, cluster: Cluster, *, jitter: Callable[[], float] = random.random) -> None:
-        self._fence = Fence(cluster, jitter=jitter)
+        self._fence = Fence(cluster, lambda placement: placement.services, jitter=jitter)
         self._cluster = cluster
 
     def named(self, placement: Placement) -> str | None:
@@ -53,9 +53,13 @@ class AdoptedTraffic:
 
     async def read(self, placement: Placement) -> Reading:
         """Return what the route allows anybody but stable; no exposure without a route or a marked rule."""
-        route = await self._fence.read(self._ref(placement), placement.agent)
+        ref = self._ref(placement)
+        route = await self._fence.read(ref, placement)
         if route is None:
             return Reading()
+        other = await self._fence.blocked(ref, placement, route)
+        if other:
+            return Reading(claim=other)
         said, problem = self.adopted.rules.reading(self._rules(route), placement)
         in_sync = self._says(route, placement) and not self._obstacle(route, placement)
         return Reading(
@@ -96,6 +100,9 @@ class AdoptedTraffic:
         route = await self._cluster.get(ref)
         if route is None:
             return f"{ref} does not exist"
+        other = await self._fence.blocked(ref, placement, route)
+        if other:
+            return other
         why = self._obstacle(route, placement)
         if why:
             return f"{ref}: {why}"

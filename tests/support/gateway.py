@@ -26,7 +26,7 @@ _PORT = 8080
 _AT_ONCE = 20
 
 
-async def eventually(condition: Callable[[], Awaitable[Any]], what: str, seconds: float = 30) -> Any:
+async def eventually(condition: Callable[[], Awaitable[Any]], what: str, seconds: float = 60) -> Any:
     """Ask until the answer is true, and give it; fails after a time that no good run comes near."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds

@@ -152,10 +152,13 @@ class Envoy:
         self.admin_url = self._admin_address()
         if not self.admin_url:
             return False
-        async with self._admin.get(f"{self.admin_url}/listeners?format=json") as answer:
-            listeners = (await answer.json(content_type=None)).get("listener_statuses", [])
-        async with self._admin.get(f"{self.admin_url}/ready") as answer:
-            live = answer.status == 200
+        try:
+            async with self._admin.get(f"{self.admin_url}/listeners?format=json") as answer:
+                listeners = (await answer.json(content_type=None)).get("listener_statuses", [])
+            async with self._admin.get(f"{self.admin_url}/ready") as answer:
+                live = answer.status == 200
+        except (aiohttp.ClientError, TimeoutError):
+            return False
         if not live or not listeners:
             return False
         port = listeners[0]["local_address"]["socket_address"]["port_value"]
@@ -198,6 +201,8 @@ class Envoy:
         listener = {
             "name": "gateway",
             "address": address(self._port),
+            # Else a second gateway on the same port would quietly take half of the first one's users.
+            "enable_reuse_port": False,
             "filter_chains": [{"filters": [{"name": "http", "typed_config": connections}]}],
         }
         return {

@@ -160,6 +160,8 @@ async def test_after_all_is_over_the_users_route_is_as_it_was_but_for_weights(
     assert after["metadata"]["annotations"] == {
         "team": "support",
         EPOCH_ANNOTATION: "2",
+        f"claim.agentrelease.dev/{BLUE}": "support",
+        f"claim.agentrelease.dev/{GREEN}": "support",
         LOWERED_ANNOTATION: f"{CANDIDATE}: over",
     }
     assert after["metadata"]["labels"] == before["metadata"]["labels"]

@@ -18,7 +18,7 @@ from agentrelease.api.vocabulary import (
 from agentrelease.core.situation import SlotState
 from agentrelease.edges.claims import SLOT, blocked, claim
 from agentrelease.edges.kinds import CONFIG_MAP, DEPLOYMENT
-from agentrelease.engine.ports import Missing, Ref, Refused
+from agentrelease.engine.ports import Conflict, Missing, Ref, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from agentrelease.engine.ports import Cluster, Object
 
 BUNDLE_KEY = "bundle.json"
+TRIES = 10
 
 
 class Slots:
@@ -35,7 +36,7 @@ class Slots:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
 
-    async def load(  # noqa: PLR0917 - the engine's protocol
+    async def load(
         self,
         namespace: str,
         agent: str,
@@ -49,22 +50,33 @@ class Slots:
         """Give the slot a bundle; nothing is written where it has it already.
 
         Raises ``Missing`` where there is no Deployment, ``Refused`` where it is another release's slot,
-        ``Conflict`` when somebody else wrote at the same time.
+        ``Conflict`` when somebody else never stops writing.
         """
         ref = Ref(DEPLOYMENT, namespace, slot.deployment)
+        about = f"slot {slot_name} of {agent}"
+        deployment = await self._free(ref, agent, about)
+        await self._store(_bundle(namespace, agent, slot_name, bundle_json, owner or {}))
+        for lost in range(TRIES):
+            if _revision(deployment) == revision:
+                return
+            try:
+                await self._cluster.merge(ref, _given(deployment, agent, revision))
+            except Conflict:  # most often the Deployment's own controller, writing status
+                if lost == TRIES - 1:
+                    raise
+                deployment = await self._free(ref, agent, about)
+            else:
+                return
+
+    async def _free(self, ref: Ref, agent: str, about: str) -> Object:
+        """Return the Deployment, which no other release claims."""
         deployment = await self._cluster.get(ref)
         if deployment is None:
-            raise Missing(f"{ref} does not exist; slot {slot_name} of {agent} names it")
+            raise Missing(f"{ref} does not exist; {about} names it")
         other = await blocked(self._cluster, ref, deployment, (SLOT,), agent)
         if other:
             raise Refused(other)
-        await self._store(_bundle(namespace, agent, slot_name, bundle_json, owner or {}))
-        if _revision(deployment) == revision:
-            return
-        patch: Object = {"metadata": {"resourceVersion": deployment["metadata"]["resourceVersion"]}}
-        claim(patch, (SLOT,), agent)
-        noted = {"metadata": {"annotations": {REVISION_ANNOTATION: revision}}}
-        await self._cluster.merge(ref, patch | {"spec": {"template": noted}})
+        return deployment
 
     async def state(self, namespace: str, slot: Slot) -> SlotState:
         """Return which revision the slot was given, and whether all its pods run it."""
@@ -103,6 +115,14 @@ def _bundle(
         "metadata": metadata,
         "data": {BUNDLE_KEY: bundle_json.decode()},
     }
+
+
+def _given(deployment: Object, agent: str, revision: str) -> Object:
+    """Return the patch that claims the Deployment, as it was read, and names the revision to its pods."""
+    patch: Object = {"metadata": {"resourceVersion": deployment["metadata"]["resourceVersion"]}}
+    claim(patch, (SLOT,), agent)
+    noted = {"metadata": {"annotations": {REVISION_ANNOTATION: revision}}}
+    return patch | {"spec": {"template": noted}}
 
 
 def _revision(deployment: Object) -> str | None:

@@ -55,7 +55,7 @@ func installCRD(
 		current, err := client.Get(ctx, definition.Name, metav1.GetOptions{})
 		return err == nil && established(current), err
 	}
-	if err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, served); err != nil {
+	if err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, time.Minute, true, served); err != nil {
 		return fmt.Errorf("%s is not served: %w", definition.Name, err)
 	}
 	return nil

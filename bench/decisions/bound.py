@@ -7,9 +7,9 @@ the same leading term, Lorden), I = the least information per candidate task ove
 from __future__ import annotations
 
 import numpy as np
+from bench.decisions.world import BASE, HARDNESS, MIX, WEIGHT, Effect, index
 
 from agentrelease.core.guardrails import Margin
-from bench.decisions.world import BASE, HARDNESS, MIX, WEIGHT, Effect, index
 
 
 def tasks(effect: Effect, tolerance: Margin, alpha: float) -> float:

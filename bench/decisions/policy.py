@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from bench.decisions.world import BOUNDED, HIGH, METRICS, STRATA
+
 from agentrelease.api.vocabulary import Action, MetricClass
 from agentrelease.core.guardrails import Guardrail, Kind, Margin, Plan
 from agentrelease.core.plan import DEFAULTS
-from bench.decisions.world import BOUNDED, HIGH, METRICS, STRATA
 
 _CLASSES = {"violations": MetricClass.SAFETY, "slow": MetricClass.EFFICIENCY}
 

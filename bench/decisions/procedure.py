@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from bench.decisions.world import BOUNDED, STRATA, World
 from numpy.typing import NDArray
 
 from agentrelease.core import bounded, ledger, standing, statistics, wealth
 from agentrelease.core.guardrails import Plan
-from bench.decisions.world import BOUNDED, STRATA, World
 
 Floats = NDArray[np.float64]
 RUNNING, ROLLED_BACK, PROMOTED = 0, 1, 2
@@ -104,7 +104,10 @@ class Engine:
 
     def absorb(self, n_c: Floats, x_c: Floats, n_b: Floats, x_b: Floats) -> None:
         """One block: ``n`` (R, S) and ``x`` (R, M, S); no exposures mean that nothing was seen."""
-        before, after = ledger._waiting(ledger._epochs(self.blocks)), ledger._waiting(ledger._epochs(self.blocks + 1))
+        before, after = (
+            ledger._waiting(ledger._epochs(self.blocks)),
+            ledger._waiting(ledger._epochs(self.blocks + 1)),
+        )
         self.blocks += 1
         if before > after:
             self.pooled = np.logaddexp(self.pooled, np.log(before - after))

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from bench.decisions.procedure import PROMOTED, ROLLED_BACK, RUNNING, Outcome
+from bench.decisions.world import BASE, HARDNESS, MIX, WEIGHT, World
 from numpy.typing import NDArray
 
 from agentrelease.core.guardrails import Plan
-from bench.decisions.procedure import PROMOTED, ROLLED_BACK, RUNNING, Outcome
-from bench.decisions.world import BASE, HARDNESS, MIX, WEIGHT, World
 
 Floats = NDArray[np.float64]
 Rule = Callable[[World, Plan], Outcome]
@@ -93,7 +93,9 @@ def sequential_t(world: World, plan: Plan) -> Outcome:
         whole = (n_c + n_b)[:, :, None]
         rho2 = (-2 * np.log(2 * alpha) + np.log(1 - 2 * np.log(2 * alpha))) / 5000
         inner = whole * rho2 + 1
-        half = np.sqrt(variance * whole) * np.sqrt(2 * inner / (whole**2 * rho2) * np.log(1 + np.sqrt(inner) / (2 * alpha)))
+        half = np.sqrt(variance * whole) * np.sqrt(
+            2 * inner / (whole**2 * rho2) * np.log(1 + np.sqrt(inner) / (2 * alpha))
+        )
         worse = (p_c - p_b - half > 0).any(axis=2)
     out = _fresh(world)
     hit = worse.any(axis=1)
@@ -137,7 +139,9 @@ def _window(counts: Floats, ticks: int) -> Floats:
 
 def _fresh(world: World) -> Outcome:
     runs = world.n_c.shape[0]
-    return Outcome(np.zeros(runs, dtype=np.int64), np.full(runs, world.ticks, dtype=np.int64), np.zeros(runs, dtype=bool))
+    return Outcome(
+        np.zeros(runs, dtype=np.int64), np.full(runs, world.ticks, dtype=np.int64), np.zeros(runs, dtype=bool)
+    )
 
 
 def _counted(failed: NDArray[np.bool_], failures: int, passes: int) -> Outcome:

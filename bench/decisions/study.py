@@ -7,6 +7,26 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from bench.decisions import bound, procedure
+from bench.decisions.procedure import PROMOTED, ROLLED_BACK, Outcome
+from bench.decisions.rules import RULES
+from bench.decisions.world import (
+    BAD,
+    BASE,
+    GOOD,
+    HARDNESS,
+    LATE,
+    METRICS,
+    MIX,
+    STRATA,
+    WEIGHT,
+    Effect,
+    Scenario,
+    World,
+    generate,
+    history,
+    index,
+)
 
 from agentrelease.api.vocabulary import Autonomy
 from agentrelease.core import planner
@@ -15,11 +35,6 @@ from agentrelease.core.dispersion import dispersions
 from agentrelease.core.evidence import Block, Cell, Concurrent, Count
 from agentrelease.core.guardrails import Plan
 from agentrelease.core.ledger import Ledger
-from bench.decisions import bound, procedure
-from bench.decisions.procedure import PROMOTED, ROLLED_BACK, Outcome
-from bench.decisions.rules import RULES
-from bench.decisions.world import BAD, BASE, GOOD, HARDNESS, LATE, METRICS, MIX, STRATA, WEIGHT
-from bench.decisions.world import Effect, Scenario, World, generate, history, index
 
 OURS = "this operator"
 MINUTES = 360
@@ -63,7 +78,9 @@ class Delay:
         return self.mean / self.bound
 
 
-def compare(plan: Plan, per_minute: float, runs: int, seed: int, told: Callable[[str], None]) -> Iterable[Row]:
+def compare(
+    plan: Plan, per_minute: float, runs: int, seed: int, told: Callable[[str], None]
+) -> Iterable[Row]:
     """Every rule on every scenario at one traffic."""
     for scenario in (*GOOD, *BAD, *LATE):
         world = generate(scenario, per_minute, runs, MINUTES, seed)
@@ -81,7 +98,9 @@ def dispersion(scenario: Scenario, per_minute: float, runs: int, seed: int) -> n
     out = np.ones((runs, len(METRICS)))
     for run in range(runs):
         by_metric = {
-            metric: [[Count(n[run, t, s], x[run, t, m, s]) for t in range(HISTORY)] for s in range(len(STRATA))]
+            metric: [
+                [Count(n[run, t, s], x[run, t, m, s]) for t in range(HISTORY)] for s in range(len(STRATA))
+            ]
             for m, metric in enumerate(METRICS)
         }
         out[run] = list(dispersions(by_metric).values())
@@ -110,28 +129,44 @@ def delays(plan: Plan, runs: int, seed: int) -> Iterable[Delay]:
         guardrail = plan.tested[index(effect.metric)]
         least = bound.tasks(effect, guardrail.tolerance, plan.false_rollback)
         ticks = int(max(120, 6 * least / (600 * WEIGHT)))
-        name = f"{effect.metric} " + (f"x{effect.times:g}" if effect.times != 1 else f"+{100 * effect.plus:g} points")
+        name = f"{effect.metric} " + (
+            f"x{effect.times:g}" if effect.times != 1 else f"+{100 * effect.plus:g} points"
+        )
         world = generate(Scenario(name, False, (effect,)), 600, runs, ticks, seed + 1)
         outcome = procedure.run(world, plan, soak=ticks + 1)
         tasks = np.cumsum(world.n_c.sum(axis=2), axis=1)[np.arange(runs), outcome.tick - 1]
-        yield Delay(name, least, float(tasks.mean()), float(np.median(tasks)), float((outcome.state == 0).mean()))
+        yield Delay(
+            name, least, float(tasks.mean()), float(np.median(tasks)), float((outcome.state == 0).mean())
+        )
 
 
 def promises(plan: Plan, runs: int, seed: int, days: int = 7) -> dict[str, tuple[float, float]]:
     """Errors measured exactly on the boundary, beside what is guaranteed."""
     found = {}
     on_tolerance = tuple(_boundary(g.name, g.tolerance.relative, g.tolerance.absolute) for g in plan.tested)
-    for per_minute, ticks, much in ((600, 720, runs), (100, days * 1440, runs // 2)):
-        world = generate(Scenario("boundary", True, on_tolerance), per_minute, much, ticks, seed + 2)
-        outcome = procedure.run(world, plan, soak=ticks + 1)
-        share = float((outcome.state == ROLLED_BACK).mean())
-        found[f"false rollback, all metrics on the tolerance boundary, {ticks:,} looks"] = (share, plan.false_rollback)
+    for per_minute, ticks, chunks, much in ((600, 720, 1, runs), (100, days * 1440, 10, max(1, runs // 30))):
+        states = [
+            procedure.run(
+                generate(Scenario("boundary", True, on_tolerance), per_minute, much, ticks, seed + 2 + chunk),
+                plan,
+                soak=ticks + 1,
+            ).state
+            for chunk in range(chunks)
+        ]
+        share = float((np.concatenate(states) == ROLLED_BACK).mean())
+        found[f"false rollback, all metrics on the tolerance boundary, {ticks:,} looks"] = (
+            share,
+            plan.false_rollback,
+        )
     for name in ("violations", "completion"):
         g = plan.tested[index(name)]
         effect = _boundary(name, g.max_harm.relative, g.max_harm.absolute)
         world = generate(Scenario("at max harm", False, (effect,)), 600, runs, 720, seed + 3)
         outcome = procedure.run(world, plan, soak=1)
-        found[f"promotion, {name} exactly at maxHarm, 720 looks"] = (float((outcome.state == PROMOTED).mean()), g.alpha)
+        found[f"promotion, {name} exactly at maxHarm, 720 looks"] = (
+            float((outcome.state == PROMOTED).mean()),
+            g.alpha,
+        )
     return found
 
 
@@ -149,12 +184,17 @@ def planned(plan: Plan) -> dict[str, float]:
 def cost(plan: Plan) -> tuple[float, float, int]:
     """Microseconds per metric-stratum block, milliseconds per decision, bytes of state; 12 strata."""
     rng = np.random.default_rng(3)
-    strata = [f"risk_tier={tier},workflow_class=w{kind}" for tier in ("high", "low", "mid") for kind in range(4)]
+    strata = [
+        f"risk_tier={tier},workflow_class=w{kind}" for tier in ("high", "low", "mid") for kind in range(4)
+    ]
     ledger, best_block, best_decision = Ledger.new(plan, 0.0), np.inf, np.inf
     for tick in range(300):
         cells = {
             g.name: {
-                key: Cell(Count(n := int(rng.poisson(5)), int(rng.binomial(n, 0.05))), Count(m := int(rng.poisson(95)), int(rng.binomial(m, 0.05))))
+                key: Cell(
+                    Count(n := int(rng.poisson(5)), int(rng.binomial(n, 0.05))),
+                    Count(m := int(rng.poisson(95)), int(rng.binomial(m, 0.05))),
+                )
                 for key in strata
             }
             for g in plan.tested
@@ -166,7 +206,11 @@ def cost(plan: Plan) -> tuple[float, float, int]:
         assess(plan, ledger, block.end, Requirements())
         ended = time.perf_counter()
         best_block, best_decision = min(best_block, middle - began), min(best_decision, ended - middle)
-    return 1e6 * best_block / (len(strata) * len(plan.tested)), 1e3 * best_decision, len(ledger.to_json().encode())
+    return (
+        1e6 * best_block / (len(strata) * len(plan.tested)),
+        1e3 * best_decision,
+        len(ledger.to_json().encode()),
+    )
 
 
 def _boundary(metric: str, relative: float, absolute: float) -> Effect:

@@ -113,7 +113,9 @@ def generate(scenario: Scenario, per_minute: float, runs: int, ticks: int, seed:
     """Generate runs of a scenario at a total traffic in requests a minute."""
     rng = np.random.default_rng([seed, round(per_minute), *scenario.name.encode()])
     phase = rng.uniform(0, 2 * np.pi, (runs, 1)) if not scenario.ramp else np.full((runs, 1), -np.pi / 2)
-    swing = np.sin(phase + 2 * np.pi * np.arange(ticks) / 360.0) if scenario.drift else np.zeros((runs, ticks))
+    swing = (
+        np.sin(phase + 2 * np.pi * np.arange(ticks) / 360.0) if scenario.drift else np.zeros((runs, ticks))
+    )
     volume = per_minute * (1.0 + 0.7 * swing)
     level = 1.0 + 0.6 * swing
     weight = np.full((runs, ticks), WEIGHT)
@@ -144,7 +146,9 @@ def generate(scenario: Scenario, per_minute: float, runs: int, ticks: int, seed:
     return World(scenario, per_minute, n_c, x_c, n_b, x_b, seen, excess)
 
 
-def history(scenario: Scenario, per_minute: float, runs: int, minutes: int, seed: int) -> tuple[Floats, Floats]:
+def history(
+    scenario: Scenario, per_minute: float, runs: int, minutes: int, seed: int
+) -> tuple[Floats, Floats]:
     """Stable's counts in the minutes before the rollout."""
     past = Scenario("history", True, drift=scenario.drift, clustered=scenario.clustered)
     world = generate(past, per_minute, runs, minutes, seed + 7919)

@@ -162,7 +162,7 @@ def _weights(metrics: Sequence[api.Metric]) -> list[float]:
 
 def _required(labels: Mapping[str, str], known: Sequence[str], place: int) -> str:
     unknown = sorted(set(labels) - set(known))
-    if unknown or not labels:
-        said = f"{', '.join(unknown)} is not among" if unknown else "a required stratum needs one of"
-        raise PlanError(f"strata.required[{place}]", f"{said} the labels {', '.join(known) or 'none'}")
+    if unknown:
+        said = f"{', '.join(unknown)} is not among the labels {', '.join(known) or 'none'}"
+        raise PlanError(f"strata.required[{place}]", said)
     return stratum_key(labels)

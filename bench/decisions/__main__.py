@@ -1,0 +1,82 @@
+"""``python -m bench.decisions``: is the decision procedure right, how fast, and compared with what?
+
+Prints tables and the goals with pass or fail, and returns 1 when a goal is missed. Everything follows
+from ``--seed``. ``--out`` also writes the tables and plots that the documentation shows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from bench.decisions import goals, plots, policy, show, study
+from bench.decisions.study import Row
+from bench.decisions.world import WEIGHT
+from rich.console import Console
+
+VOLUMES = (100.0, 600.0, 6000.0)
+
+
+def _compare(job: tuple[float, int, int]) -> list[Row]:
+    per_minute, runs, seed = job
+    return list(study.compare(policy.plan(), per_minute, runs, seed, lambda _: None))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bench.decisions", description=__doc__.split("\n")[0])
+    parser.add_argument("--runs", type=int, default=300, help="runs per scenario and traffic")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument("--out", type=Path, help="directory for results.md and plots")
+    options = parser.parse_args()
+    console, began, plan = Console(width=200), time.monotonic(), policy.plan()
+    with ProcessPoolExecutor(options.jobs) as pool:
+        parts = list(
+            pool.map(_compare, [(v, options.runs, options.seed) for v in sorted(VOLUMES, reverse=True)])
+        )
+        rows = [row for part in reversed(parts) for row in part]
+        later = pool.submit(study.promises, plan, options.runs, options.seed)
+        delays = list(study.delays(plan, options.runs, options.seed))
+        promises = later.result()
+    cost = study.cost(plan)
+    judged = [
+        *goals.of_rows(rows), *goals.of_delays(delays), *goals.of_promises(promises),
+        goals.of_promotion(rows, max(study.planned(plan).values()), 600.0, WEIGHT), *goals.of_cost(*cost),
+    ]  # fmt: skip
+    sections = [
+        ("Summary: mean over scenarios (worst), per cent", *show.summary(rows)),
+        *(
+            (
+                f"{v:g} requests a minute: rolled back / promoted, tasks to rollback (excess bad outcomes)",
+                *show.detail(rows, v),
+            )
+            for v in VOLUMES
+        ),
+        ("Delay against the information bound", *show.delay_lines(delays)),
+        ("Goals", *show.goal_lines(judged)),
+    ]
+    for section in sections:
+        show.table(console, *section)
+    console.print(f"{options.runs} runs a cell, seed {options.seed}, {time.monotonic() - began:.0f} s")
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
+        head = (
+            f"Written by `python -m bench.decisions --runs {options.runs} --seed {options.seed} --out …`.\n\n"
+        )
+        text = (
+            "# Decision quality, measured\n\n"
+            + head
+            + "\n".join(show.markdown(*section) for section in sections)
+        )
+        (options.out / "results.md").write_text(text)
+        for volume in VOLUMES:
+            (options.out / f"errors-{volume:g}.svg").write_text(plots.errors(rows, volume))
+        (options.out / "delay.svg").write_text(plots.delay(delays))
+    return 0 if all(goal.met for goal in judged) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

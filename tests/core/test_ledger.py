@@ -1,0 +1,194 @@
+"""The ledger: each block once, the same bits on every path, and nothing forgotten or made up."""
+
+from __future__ import annotations
+
+from math import exp
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentrelease.api.vocabulary import Autonomy
+from agentrelease.core.evidence import Absolute, Block, Cell, Concurrent, Count, Frozen, Paired
+from agentrelease.core.ledger import Ledger
+from agentrelease.core.standing import harm_of, log_safety, stand
+from tests.core.conftest import absorbed, block, event, guardrail, plan
+
+TWO = plan(
+    guardrail("failures", weight=0.5, ceiling=0.4),
+    guardrail("slow", weight=0.5, bounded=False),
+    event(),
+    required=("tier=high",),
+)
+COMPARISONS = (Concurrent(0.05), Concurrent(), Paired(), Absolute(), Frozen({"failures": {"": Count(900, 80)}}))
+
+counts = st.tuples(st.integers(0, 40), st.floats(0, 1)).map(lambda c: Count(c[0], round(c[0] * c[1])))
+cells = st.builds(Cell, st.none() | counts, st.none() | counts)
+strata = st.dictionaries(st.sampled_from(["tier=high", "tier=low", "tier=mid"]), cells, max_size=3)
+blocks = st.builds(
+    Block,
+    st.just(0.0),
+    st.integers(1, 40).map(lambda n: 60.0 * n),
+    st.fixed_dictionaries({}, optional={"failures": strata, "slow": strata}),
+    st.fixed_dictionaries({}, optional={"forbidden": st.integers(0, 2)}),
+    st.fixed_dictionaries({}, optional={"": st.tuples(st.integers(0, 9), st.integers(0, 99))}),
+    st.sampled_from([(), ("stale 12 s",)]),
+)
+recorded = st.lists(st.tuples(blocks, st.sampled_from(COMPARISONS)), max_size=25)
+
+
+@given(recorded)
+def test_state_is_the_same_bits_whether_or_not_it_went_through_json(steps) -> None:
+    kept = stored = Ledger.new(TWO, 0.0)
+    for one, comparison in steps:
+        kept = kept.absorb(TWO, one, Autonomy.OBSERVE, comparison)
+        text = stored.absorb(TWO, one, Autonomy.OBSERVE, comparison).to_json()
+        stored = Ledger.from_json(text)
+        assert stored == kept
+        assert kept.to_json() == text
+
+
+@given(recorded, st.integers(0, 24))
+def test_a_block_that_comes_again_or_late_changes_nothing(steps, place: int) -> None:
+    ledger = Ledger.new(TWO, 0.0)
+    for one, comparison in steps:
+        ledger = ledger.absorb(TWO, one, Autonomy.OBSERVE, comparison)
+    for one, comparison in steps[place:]:
+        assert ledger.absorb(TWO, one, Autonomy.OBSERVE, comparison) is ledger
+
+
+def test_replaying_a_recorded_release_gives_the_same_evidence() -> None:
+    def played() -> str:
+        made = [
+            block(n, {"failures": {"tier=high": ((9, n % 3), (99, 7)), "tier=low": ((30, 2), (400, 31))}})
+            for n in range(60)
+        ]
+        return absorbed(TWO, made, Concurrent(0.08)).to_json()
+
+    assert played() == played()
+
+
+def test_six_metrics_in_twelve_strata_fit_eight_kilobytes() -> None:
+    made = plan(*(guardrail(f"metric-{n}", weight=1 / 6) for n in range(6)), required=("risk_tier=high",))
+    keys = [f"risk_tier={tier},workflow_class=class-{k}" for tier in ("high", "low", "mid") for k in range(4)]
+    row = {key: ((31 + place, 3), (5_913 + place, 577)) for place, key in enumerate(keys)}
+    ledger = absorbed(made, [block(n, {g.name: row for g in made.tested}) for n in range(400)])
+    assert len(ledger.to_json().encode()) <= 8192
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"v":2}', '{"v":1,"t":[1,2]}', "null"])
+def test_what_is_not_a_ledger_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        Ledger.from_json(text)
+
+
+def test_unknown_arms_are_no_evidence_and_no_zero() -> None:
+    for cell in (Cell(None, Count(100, 10)), Cell(Count(10, 9), None), Cell()):
+        made = plan()
+        ledger = absorbed(made, [Block(0.0, 60.0, {"failures": {"": cell}})])
+        assert stand(made, ledger).family == pytest.approx(0.0, abs=1e-3)
+        assert log_safety(ledger.metrics["failures"]) == 0.0
+        assert ledger.metrics["failures"].known_at == 0.0
+
+
+def test_counted_nothing_is_known_and_proves_nothing(steady) -> None:
+    ledger = absorbed(plan(), steady(3, (0, 0)))
+    assert ledger.metrics["failures"].known_at == 180.0
+    assert log_safety(ledger.metrics["failures"]) == 0.0
+
+
+def test_a_new_phase_forgets_safety_and_samples_and_remembers_harm(steady) -> None:
+    made = plan(required=("tier=high",))
+    before = absorbed(made, [block(n, {"failures": {"tier=high": ((30, 5), (570, 57))}}) for n in range(20)])
+    after = before.enter_phase(2000.0)
+    old, new = before.metrics["failures"], after.metrics["failures"]
+    assert stand(made, after).family == stand(made, before).family
+    assert log_safety(old) != 0.0 and log_safety(new) == 0.0
+    assert old.required["tier=high"] != 0 and not new.required
+    assert new.strata["tier=high"].candidate == Count(0, 0) == new.strata["tier=high"].stable
+    assert new.strata["tier=high"].past == old.strata["tier=high"].past
+    assert new.known_at == after.phase_at == 2000.0
+    assert (after.phase_blocks, after.blocks) == (0, 20)
+
+
+def test_evidence_that_may_not_raise_can_only_lower_the_safe_side(steady) -> None:
+    made = plan()
+    good, bad = steady(2, (300, 20))[1], steady(2, (300, 90))[1]
+    start = absorbed(made, steady(1, (300, 30)))
+    for one in (good, bad):
+        doubted = Block(one.start, one.end, one.cells, problems=("stale 12 s",))
+        trusted = start.absorb(made, one, Autonomy.OBSERVE, Concurrent())
+        held = start.absorb(made, doubted, Autonomy.OBSERVE, Concurrent())
+        before, after = log_safety(start.metrics["failures"]), log_safety(held.metrics["failures"])
+        assert after == (before if one is good else log_safety(trusted.metrics["failures"]))
+        assert stand(made, held).family == stand(made, trusted).family
+        assert held.phase_blocks == start.phase_blocks
+        assert held.metrics["failures"].known_at == start.metrics["failures"].known_at
+
+
+def test_strata_that_appear_later_never_make_evidence_by_appearing() -> None:
+    made = plan()
+    first = absorbed(made, [block(n, {"failures": {"a": ((40, 1), (570, 57))}}) for n in range(20)])
+    quiet = {"a": ((0, 0), (0, 0)), "b": ((0, 0), (0, 0)), "c": ((0, 0), (0, 0))}
+    after = first.absorb(made, block(20, {"failures": quiet}), Autonomy.OBSERVE, Concurrent())
+    assert stand(made, after).family <= stand(made, first).family + 1e-3
+
+
+def test_onset_shares_out_all_wealth_and_no_more() -> None:
+    made = plan()
+    ledger = Ledger.new(made, 0.0)
+    for number in range(100):
+        ledger = ledger.absorb(made, block(number, {}), Autonomy.OBSERVE, Concurrent())
+        found = exp(harm_of(made.tested[0], ledger.metrics["failures"], ledger.waiting).log_evidence)
+        assert found == pytest.approx(1.0, abs=2e-3)
+
+
+def test_eight_healthy_hours_delay_the_proof_of_harm_by_minutes_only(steady) -> None:
+    made = plan()
+
+    def found_after(healthy: int) -> int:
+        ledger = absorbed(made, steady(healthy, (30, 3)))
+        for number in range(healthy, healthy + 200):
+            bad = block(number, {"failures": {"": ((30, 8), (570, 57))}})
+            ledger = ledger.absorb(made, bad, Autonomy.OBSERVE, Concurrent())
+            if stand(made, ledger).breaches:
+                return number - healthy + 1
+        raise AssertionError("not found")
+
+    assert found_after(480) <= found_after(0) + 6
+
+
+def test_forbidden_events_count_only_at_the_levels_that_forbid_them() -> None:
+    made = plan(guardrail(), event(when_autonomy=frozenset({Autonomy.OBSERVE})))
+    one = block(0, {}, events={"forbidden": 2})
+    ledger = Ledger.new(made, 0.0)
+    assert ledger.absorb(made, one, Autonomy.LIMITED_ACTION, Concurrent()).events["forbidden"] == 0
+    seen = ledger.absorb(made, one, Autonomy.OBSERVE, Concurrent())
+    assert seen.events["forbidden"] == 2
+    assert seen.enter_phase(500.0).events["forbidden"] == 2
+
+
+def test_an_event_metric_that_nobody_read_is_unknown() -> None:
+    made = plan(guardrail(), event())
+    ledger = absorbed(made, [block(0, {}, events={}), block(1, {}, events={"forbidden": 0}), block(2, {})])
+    assert ledger.events_at["forbidden"] == 120.0
+
+
+def test_a_changed_share_restarts_the_split_test() -> None:
+    made = plan()
+    ledger = Ledger.new(made, 0.0)
+    for number, share in enumerate([0.05, 0.05, 0.10]):
+        one = block(number, {}, arms={"a": (5, 95), "b": (1, 19)})
+        ledger = ledger.absorb(made, one, Autonomy.OBSERVE, Concurrent(share))
+    assert (ledger.mismatch.share, ledger.mismatch.candidate, ledger.mismatch.stable) == (0.10, 6, 114)
+
+
+def test_a_policy_that_gains_or_loses_a_metric_keeps_the_rest(steady) -> None:
+    before = absorbed(plan(), steady(20, (30, 9)))
+    wider = plan(guardrail("failures", weight=0.5), guardrail("slow", weight=0.5), event())
+    for ledger in (before.covering(wider), before.absorb(wider, block(20, {}), Autonomy.OBSERVE, Concurrent())):
+        assert set(ledger.metrics) == {"failures", "slow"}
+        assert ledger.events == {"forbidden": 0}
+        fresh = harm_of(wider.tested[1], ledger.metrics["slow"], ledger.waiting)
+        assert fresh.log_evidence == pytest.approx(0.0, abs=2e-3)
+    assert before.covering(wider).covering(plan()).metrics == before.metrics

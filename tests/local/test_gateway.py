@@ -185,8 +185,10 @@ async def test_without_a_percentage_everything_is_mirrored_as_the_user_sent_it(s
     assert {headers.get("x-agent") for headers in shop.blue.asked} == {"b"}
     assert {headers.get("x-agent") for headers in shop.green.asked} == {None}
     assert {headers["x-task"] for headers in shop.green.asked} == {"7"}
+    [host] = {headers["host"] for headers in shop.blue.asked}
+    name, _, port = host.partition(":")
     assert {headers["host"] for headers in shop.green.asked} == {
-        headers["host"] for headers in shop.blue.asked
+        ":".join(filter(None, (f"{name}-shadow", port)))
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentrelease.local.gateway.dating import conditions_since, merged_parents
@@ -133,6 +133,7 @@ def ends_of(weights):
     return ends
 
 
+@settings(deadline=None)
 @given(
     before=st.lists(st.integers(0, 1_000_000), min_size=2, max_size=16).filter(any),
     after=st.lists(st.integers(0, 1_000_000), min_size=2, max_size=16).filter(any),
@@ -145,6 +146,7 @@ def test_a_growing_first_backend_keeps_every_session_it_has(before, after):
         assert abs(exact - Fraction(end, 1_000_000_000)) <= Fraction(1, 1_000_000_000)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 1_000_000), min_size=1, max_size=16))
 def test_no_weight_above_zero_is_rounded_away_by_stickiness(weights):
     assert len(set(ends_of(weights).values())) == len(weights)
@@ -214,6 +216,7 @@ MOST_SPECIFIC_FIRST = [
 ]
 
 
+@settings(deadline=None)
 @given(st.permutations(MOST_SPECIFIC_FIRST))
 def test_the_more_specific_match_is_tried_first_in_whatever_order_it_is_written(order):
     rules = [{"matches": [declared], "backendRefs": [backend("blue")]} for declared in order]
@@ -498,6 +501,7 @@ ROUTES = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(ROUTES, max_size=3, unique_by=lambda r: r["metadata"]["name"]), st.randoms())
 def test_the_order_of_objects_does_not_matter_and_nothing_refers_to_a_missing_cluster(routes, random):
     done = translated(*routes)

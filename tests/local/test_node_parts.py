@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentrelease.local.addresses import Addresses
@@ -112,6 +112,7 @@ def files_of(directory):
 NAMES = st.sampled_from(["a", "b.json", "c.d"])
 
 
+@settings(deadline=None)
 @given(versions=st.lists(st.dictionaries(NAMES, st.binary(max_size=8)), min_size=1, max_size=5))
 def test_a_swap_leaves_exactly_the_new_files_and_one_data_directory(tmp_path_factory, versions):
     target = tmp_path_factory.mktemp("volume")

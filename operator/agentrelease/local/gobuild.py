@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,12 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["BuildFailed", "GoProgram", "install"]
+__all__ = ["BuildFailed", "GoProgram", "cold_seconds_file", "install"]
 
 # No debug information: nobody debugs these programs, and it costs a tenth of the build.
 _FLAGS = ("-trimpath", "-gcflags=all=-dwarf=false")
 _SOURCES = {".go", ".mod", ".sum", ".yaml"}
 _LAST_LINES = 30
+_COLD = 0.9  # of its packages; a compiler's cache may hold the standard library's
 
 
 class BuildFailed(RuntimeError):
@@ -58,21 +60,28 @@ def install(program: GoProgram) -> Path:
     return ensure(program.artefact(), lambda target: _build(program, target))
 
 
+def cold_seconds_file(program: GoProgram) -> Path:
+    """Where the seconds stand that the last build from nothing took."""
+    path = program.artefact().path
+    return path.with_name(f".{path.name}.seconds")
+
+
 def _build(program: GoProgram, target: Path) -> None:
-    if program.directory:
-        packages = _packages(program)
-        arguments = ["build", *program.build_arguments(), "-o", str(target), program.package]
-        _compile(program, arguments, packages, {})
-    else:
+    if not program.directory:
         arguments = ["install", *program.build_arguments(), f"{program.package}@{program.version}"]
         _compile(program, arguments, None, {"GOBIN": str(target.parent)})
+        return
+    began = time.monotonic()
+    total, stale = _packages(program)
+    _compile(program, ["build", *program.build_arguments(), "-o", str(target), program.package], stale, {})
+    if stale >= _COLD * total:
+        cold_seconds_file(program).write_text(f"{time.monotonic() - began:.0f}")
 
 
-def _packages(program: GoProgram) -> frozenset[str]:
-    """Give the packages that are still to be compiled."""
-    stale = "{{if .Stale}}{{.ImportPath}}{{end}}"
+def _packages(program: GoProgram) -> tuple[int, int]:
+    """Count all packages of the program, and those still to be compiled."""
     listed = subprocess.run(
-        [go().program, "list", "-deps", "-f", stale, *_FLAGS, program.package],
+        [go().program, "list", "-deps", "-f", "{{.Stale}}", *_FLAGS, program.package],
         check=False,
         cwd=program.directory,
         env=go().environment(),
@@ -82,16 +91,16 @@ def _packages(program: GoProgram) -> frozenset[str]:
     )
     if listed.returncode:
         raise BuildFailed(f"{program.name}: {listed.stderr}")
-    return frozenset(listed.stdout.split())
+    answers = listed.stdout.split()
+    return len(answers), answers.count("true")
 
 
 def _compile(
-    program: GoProgram, arguments: Sequence[str], packages: frozenset[str] | None, environment: dict[str, str]
+    program: GoProgram, arguments: Sequence[str], packages: int | None, environment: dict[str, str]
 ) -> None:
     last: deque[str] = deque(maxlen=_LAST_LINES)
-    total = len(packages) if packages else None
     with (
-        counting(f"building {program.name}", "packages", total) as step,
+        counting(f"building {program.name}", "packages", packages) as step,
         subprocess.Popen(
             [go().program, *arguments],
             cwd=program.directory,

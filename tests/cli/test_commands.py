@@ -147,8 +147,10 @@ def test_halt_stops_the_agent_even_where_no_flags_exist_yet_and_unhalt_takes_it_
     assert done.returncode == 0, done.stderr
     assert shop.flags()["flags"]["support.halt"]["defaultVariant"] == "on"
     assert "already" in shop.run("halt", "support").stdout
+    assert "HALTED" in shop.run("status", "support").stdout
     assert shop.run("unhalt", "support").returncode == 0
     assert shop.flags()["flags"]["support.halt"]["defaultVariant"] == "off"
+    assert "HALTED" not in shop.run("status", "support").stdout
 
 
 def test_history_shows_transitions_with_their_reasons(shop):

@@ -139,3 +139,10 @@ def test_colour_adds_nothing_that_the_words_do_not_say(recorded):
 def test_a_paused_release_says_so_in_its_first_line(recorded):
     text = drawn(recorded.release(recorded.canary, paused=True), recorded.now)
     assert "PAUSED" in text.splitlines()[0]
+
+
+def test_a_halted_agent_says_so_in_its_first_line(recorded):
+    release = recorded.release(recorded.canary)
+    console = Console(file=io.StringIO(), width=100)
+    console.print(view(release, recorded.now, halted=True))
+    assert "HALTED" in console.file.getvalue().splitlines()[0]

@@ -42,7 +42,8 @@ async def status(session: Session, name: str, *, watching: bool, as_json: bool) 
     if as_json:
         session.dump(obj)
         return
-    session.console.print(view(read(obj), time.time()))
+    halted = await halting.is_halted(session.cluster, obj)
+    session.console.print(view(read(obj), time.time(), halted=halted))
 
 
 async def history(session: Session, name: str, *, as_json: bool) -> None:

@@ -64,7 +64,7 @@ def _row(metric: MetricStatus, frame: Frame, before: str) -> list[Text]:
         _bar(metric.harm_evidence, metric.harm_bound, "red", frame),
         _bar(metric.safe_evidence, metric.safe_bound, "green", frame),
         frame.text(f"{_sign(metric.verdict, frame)} {metric.verdict}", style_of(metric.verdict)),
-        frame.text(count(metric.needed) if metric.needed else ""),
+        frame.text(count(metric.needed) if metric.needed and tone(metric.verdict) != "bad" else ""),
     ]
 
 

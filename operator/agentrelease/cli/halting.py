@@ -56,6 +56,16 @@ async def set_halt(cluster: Cluster, release: Object, *, halted: bool) -> bool:
     raise Impossible(f"{ref}: {_ATTEMPTS} writes in a row met another writer; try again")
 
 
+async def is_halted(cluster: Cluster, release: Object) -> bool:
+    """Whether a release's flags stop its agent now; flags that aren't there or can't be read don't say so."""
+    agent = release["metadata"]["name"]
+    stored = await cluster.get(flags_ref(release))
+    try:
+        return halts(json.loads(((stored or {}).get("data") or {})[f"{agent}.flagd.json"]), agent)
+    except (KeyError, ValueError):
+        return False
+
+
 def _changed(stored: str, agent: str, *, halted: bool, where: str) -> dict[str, Any] | None:
     """Return the document to write, ``None`` when it says so already."""
     try:

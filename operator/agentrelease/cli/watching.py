@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.live import Live
 
+from agentrelease.cli.halting import is_halted
 from agentrelease.cli.orders import Impossible, fetch, read
 from agentrelease.cli.view import headline, view
 from agentrelease.engine.ports import Unavailable
@@ -28,15 +29,15 @@ async def watch(session: Session, name: str) -> None:
         await _lines(session, name)
         return
     with Live(console=session.console, auto_refresh=False, screen=True) as live:
-        release = await _look(session, name)
+        release, halted = await _look_closely(session, name)
         while True:
             for _ in range(_FRAMES_PER_LOOK):
-                live.update(view(release, time.time(), session.console.height), refresh=True)
+                live.update(view(release, time.time(), session.console.height, halted=halted), refresh=True)
                 await asyncio.sleep(_INTERVAL / _FRAMES_PER_LOOK)
             try:
-                release = await _look(session, name)
+                release, halted = await _look_closely(session, name)
             except Unavailable:
-                continue  # the clock in the header stands for what was last known
+                continue  # what was last known stays, and the operator's own stamps say how old it is
 
 
 async def until(
@@ -58,6 +59,11 @@ async def until(
 
 async def _look(session: Session, name: str) -> AgentRelease:
     return read(await fetch(session.cluster, session.namespace, name))
+
+
+async def _look_closely(session: Session, name: str) -> tuple[AgentRelease, bool]:
+    obj = await fetch(session.cluster, session.namespace, name)
+    return read(obj), await is_halted(session.cluster, obj)
 
 
 async def _lines(session: Session, name: str) -> None:

@@ -14,6 +14,7 @@ import shutil
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,9 +22,9 @@ import structlog
 
 from agentrelease.local import artefacts, builds
 from agentrelease.local.controlplane import NoControlPlane
-from agentrelease.local.demo_parts import CommandFailed, stage
+from agentrelease.local.demo_parts import NAMESPACE, CommandFailed, stage
 from agentrelease.local.demo_screen import Screen
-from agentrelease.local.demo_telling import telling
+from agentrelease.local.demo_telling import AGENT, telling
 from agentrelease.local.gateway.envoy import EnvoyFailed
 from agentrelease.local.processes import Died, NotReady, tail
 
@@ -44,7 +45,7 @@ async def run(screen: Screen, logs: Path, examples: Path, *, keep: bool) -> int:
     try:
         async with stage(screen, logs, examples) as parts, telling(screen, parts, examples) as story:
             summary = await _unless_broken(story, parts)
-            _print(screen, summary, logs)
+            _print(screen, replace(summary, look=_where(parts, examples, keep=keep)), logs)
             if keep:
                 await _kept(screen, parts)
     except _BROKEN as error:
@@ -91,11 +92,36 @@ def _brief(line: str) -> str:
 async def _kept(screen: Screen, parts: Stage) -> None:
     screen.blank()
     screen.plain("KEEP=1: everything runs on until Ctrl-C. In another terminal:")
-    screen.plain(f"  export KUBECONFIG={parts.kubeconfig}")
+    screen.plain(f"  export KUBECONFIG={parts.kubeconfig} PATH={Path(sys.executable).parent}:$PATH")
     screen.plain(f"  agent       {parts.agent_url}")
     screen.plain(f"  Prometheus  {parts.prometheus_url}")
     screen.plain(f"  Envoy       {parts.gateway.admin_url}")
-    await parts.failed()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stopped, failed = asyncio.create_task(stop.wait()), asyncio.create_task(parts.failed())
+    done, waiting = await asyncio.wait({stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+    for task in done:
+        task.result()
+    screen.say("Ending everything that was started ...")
+
+
+def _where(parts: Stage, examples: Path, *, keep: bool) -> dict[str, str]:
+    """Where to look next; what needs the API server only if it stays."""
+    plugin = "kubectl agent-release"
+    more = {
+        "status": f"{plugin} status {AGENT} -n {NAMESPACE} --watch",
+        "history": f"{plugin} history {AGENT} -n {NAMESPACE}",
+        "try next": f"kubectl apply -n {NAMESPACE} -f {examples / 'v3-fixed.yaml'}",
+    }
+    return {
+        "decisions": str(parts.logs / "operator.log"),
+        "agents' logs": str(parts.logs / "node" / "logs"),
+        "this story": f"{examples}, docs/demo.md",
+        **(more if keep else {"look around": "KEEP=1 make demo"}),
+    }
 
 
 def main() -> int:

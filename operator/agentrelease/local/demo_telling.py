@@ -69,7 +69,6 @@ class Telling:
             failures=failures,
             shadows=self.traffic.totals.shadows,
             seconds=time.time() - self.began,
-            look=self._where(),
         )
 
     async def _chapter(self, chapter: Chapter) -> None:
@@ -134,15 +133,6 @@ class Telling:
 
     def _note(self, what: str, at: float | None = None) -> None:
         self.timeline.append(Happened((at or time.time()) - self.began, what))
-
-    def _where(self) -> dict[str, str]:
-        return {
-            "status": f"kubectl agent-release status {AGENT} -n {NAMESPACE}",
-            "history": f"kubectl agent-release history {AGENT} -n {NAMESPACE}",
-            "decisions": str(self.parts.logs / "operator.log"),
-            "agents' logs": str(self.parts.logs / "node" / "logs"),
-            "this story": str(self.examples),
-        }
 
 
 def _short(reason: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agentrelease.local.artefacts import Artefact, digest, ensure, root
-from agentrelease.local.progress import counting
+from agentrelease.local.progress import counting, say
 from agentrelease.local.toolchain import go
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def _build(program: GoProgram, target: Path) -> None:
         _compile(program, arguments, None, {"GOBIN": str(target.parent)})
         return
     began = time.monotonic()
+    say(f"building {program.name}: fetching its modules")
     total, stale = _packages(program)
     _compile(program, ["build", *program.build_arguments(), "-o", str(target), program.package], stale, {})
     if stale >= _COLD * total:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["counting"]
+__all__ = ["counting", "say"]
 
 _LINE_EVERY_SECONDS = 15.0
 
@@ -48,12 +48,13 @@ def _lines(label: str, unit: str, total: int | None) -> Iterator[Callable[[], No
         now = time.monotonic()
         if now - told >= _LINE_EVERY_SECONDS:
             told = now
-            _say(f"{label}: {done}{f' of {total}' if total else ''} {unit}, {now - began:.0f} s")
+            say(f"{label}: {done}{f' of {total}' if total else ''} {unit}, {now - began:.0f} s")
 
-    _say(f"{label}: started")
+    say(f"{label}: started")
     yield step
-    _say(f"{label}: done after {time.monotonic() - began:.0f} s")
+    say(f"{label}: done after {time.monotonic() - began:.0f} s")
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Print one line beside whatever is shown."""
     print(line, file=sys.stderr, flush=True)  # noqa: T201 - progress is this module's output

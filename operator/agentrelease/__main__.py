@@ -222,7 +222,7 @@ async def _run(parts: Parts, chosen: Settings, metrics: Metrics, stack: AsyncExi
         if not task.cancelled() and task.exception() is not None:
             raise StartError(f"{task.get_name()}: {task.exception()}") from task.exception()
     if "leadership" in names:
-        raise StartError("another operator leads now; this process ends so that it starts anew as a standby")
+        raise StartError("this process no longer leads; it ends so that it starts anew as a standby")
 
 
 async def _end(parts: Parts, tasks: set[asyncio.Task[None]], events: asyncio.Task[None]) -> None:

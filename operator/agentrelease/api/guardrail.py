@@ -145,6 +145,11 @@ class Metric(Model):
                 "has(self.tolerance) == has(self.maxHarm)",
                 "tolerance and maxHarm belong together: one proves harm, the other excludes it",
             ),
+            rule(
+                "!has(self.maxHarmStratum) || has(self.maxHarm)",
+                "maxHarmStratum widens maxHarm for single strata; set maxHarm too",
+                field=".maxHarm",
+            ),
             _beyond("maxHarm"),
             _beyond("maxHarmStratum"),
             _harmful("maxHarm"),
@@ -257,7 +262,10 @@ class GuardrailPolicySpec(Model):
     """Risk that a good release is ever rolled back, over all metrics, all strata and all time."""
     unit: Literal["task", "session"] = "task"
     """What is independent: single tasks, or sessions of several tasks."""
-    stale_after: Duration = Duration("60s")
+    stale_after: Duration = Field(
+        default=Duration("60s"),
+        json_schema_extra=rules(rule("duration(self) >= duration('1s')", "must be at least a second")),
+    )
     """Evidence older than this is missing."""
     blind_after: Duration = Duration("5m")
     """Missing for longer than this, exposure is stepped down."""

@@ -165,6 +165,36 @@ class GuardrailRef(Model):
     """A ClusterGuardrailPolicy. Example: `company-safety`."""
 
 
+class Window(Model):
+    """Hours in which exposure may be raised. Lowering is always allowed."""
+
+    days: list[Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]] = Field(
+        min_length=1, max_length=7, json_schema_extra=whole()
+    )
+    """Weekdays. Example: `[Mon, Tue, Wed, Thu]`."""
+    from_: str = Field(alias="from", max_length=5, pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")
+    """The local time from which. Example: `"09:00"`."""
+    to: str = Field(max_length=5, pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")
+    """The local time until which; earlier than `from` means over midnight. Example: `"16:00"`."""
+    time_zone: str = Field(
+        default="UTC", max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$"
+    )
+    """An IANA time zone. Example: `Europe/Zurich`."""
+
+
+class FreezeDates(Model):
+    """Dates on which nothing is raised, both included."""
+
+    first: str = Field(max_length=10, pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
+    """The first date. Example: `"2026-12-20"`."""
+    last: str = Field(max_length=10, pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
+    """The last date. Example: `"2027-01-03"`."""
+    time_zone: str = Field(
+        default="UTC", max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$"
+    )
+    """An IANA time zone. Example: `Europe/Zurich`."""
+
+
 class Rollback(Model):
     """How long missing evidence is borne, and where to go back to by hand."""
 
@@ -224,6 +254,10 @@ class ReleaseSpec(Model):
     serve the first bundle at once."""
     rollback: Rollback = Field(default_factory=Rollback)
     """Going back, by the operator and by hand."""
+    windows: list[Window] = Field(default_factory=list, max_length=16, json_schema_extra=whole())
+    """When exposure may be raised; none means at any time."""
+    freezes: list[FreezeDates] = Field(default_factory=list, max_length=32, json_schema_extra=whole())
+    """Dates on which exposure is not raised, whatever the windows say."""
     paused: bool = False
     """Holds the candidate where it is. Guardrails and rollback keep working."""
 

@@ -135,7 +135,12 @@ def _conditions(
         ("BundlePinned", True, "DigestKnown", s.desired.digest),
         ("TelemetryAvailable", not s.blind, "Reading" if not s.blind else "EvidenceMissing", s.blind),
         *_sync(s, status),
-        ("AwaitingApproval", bool(s.gate), "Gate" if s.gate else "NothingToApprove", s.gate),
+        (
+            "AwaitingApproval",
+            step.cause == "AwaitingApproval",
+            "ApprovalMissing" if step.cause == "AwaitingApproval" else "NothingToApprove",
+            s.approval if step.cause == "AwaitingApproval" else "",
+        ),
         (
             "RollbackIncomplete",
             withdrawing and step.move is Move.KEEP,

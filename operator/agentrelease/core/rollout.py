@@ -251,8 +251,9 @@ def _loading(s: Situation, now: float) -> Step | None:
         return Step(Move.KEEP, "TelemetryMissing", f"no telemetry names {candidate.revision} yet")
     if s.blind:
         return Step(Move.KEEP, "EvidenceMissing", s.blind)
-    if s.gate:
-        return Step(Move.KEEP, "Waiting", s.gate)
+    gate = _gated(s, running=False)
+    if gate is not None:
+        return gate
     return Step(Move.ENTER, "PhaseEntered", _entering(s, 0, now), phase=0)
 
 
@@ -284,8 +285,15 @@ def _collecting(s: Situation, _now: float) -> Step | None:
     if candidate.active_seconds < phase.min_duration.seconds:
         why = f"{candidate.active_seconds:.0f} s of {phase.min_duration} are over"
         return Step(Move.KEEP, "Soaking", why, running=True)
-    if s.gate:
-        return Step(Move.KEEP, "Waiting", s.gate, running=True)
+    return _gated(s, running=True)
+
+
+def _gated(s: Situation, *, running: bool) -> Step | None:
+    """Wait in front of a gate; the phase's clock goes on, because evidence does."""
+    if s.closed:
+        return Step(Move.KEEP, "WindowClosed", s.closed, running=running)
+    if s.approval:
+        return Step(Move.KEEP, "AwaitingApproval", s.approval, running=running)
     return None
 
 

@@ -78,5 +78,6 @@ class Situation:
     assessment: Assessment | None
     blind: str = ""  # why there is no usable evidence; empty = there is
     leading: bool = False
-    gate: str = ""  # why nothing may be raised now: a window, an approval
+    closed: str = ""  # why nothing may be raised now: a window, a freeze
+    approval: str = ""  # which approval the next phase waits for
     claim: str = ""  # who else holds a lever of this release

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from agentrelease.api.approval import ApprovalSpec
 from agentrelease.api.bundle import Bundle
 from agentrelease.api.guardrail import GuardrailPolicySpec
 from agentrelease.api.release import AgentRelease
 from agentrelease.api.vocabulary import API_VERSION, FINALIZER, MANAGED_BY_LABEL, OPERATOR_NAME, RELEASE_LABEL
 from agentrelease.core import bundle as identity
+from agentrelease.core.gates import Consent
 from agentrelease.edges import kinds
 from agentrelease.engine.ports import Cluster, Conflict, Ref, Unusable
 
@@ -111,6 +113,26 @@ class ClusterReleases:
         status = {"outcome": outcome.value, "reason": reason[:1024], "endedAt": at}
         ref = Ref(kinds.AGENT_REVISION, namespace, revision)
         await self._cluster.merge(ref, {"status": status}, subresource="status")
+
+    async def consents(self, namespace: str) -> Sequence[Consent]:
+        found = []
+        for obj in await self._cluster.list(kinds.AGENT_APPROVAL, namespace):
+            try:
+                spec = ApprovalSpec.model_validate(obj["spec"])
+            except ValidationError:
+                continue  # what can't be read is no consent
+            found.append(
+                Consent(
+                    name=obj["metadata"]["name"],
+                    release=spec.release,
+                    digest=spec.digest,
+                    leaves=spec.from_ or "",
+                    enters=spec.to,
+                    approver=spec.approver,
+                    expires=spec.expires.timestamp(),
+                )
+            )
+        return found
 
     async def guardrails(self, release: AgentRelease) -> Sequence[GuardrailPolicySpec]:
         return [await self._policy(release.namespace, ref) for ref in release.spec.guardrails]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease, Slot
     from agentrelease.api.status import Outcome, ReleaseStatus
     from agentrelease.core.decision import Decision
+    from agentrelease.core.gates import Consent
     from agentrelease.core.series import Snapshot
     from agentrelease.core.situation import SlotState
 
@@ -125,6 +126,9 @@ class Releases(Protocol):
     async def conclude(self, namespace: str, revision: str, outcome: Outcome, reason: str) -> None:
         """Write how a revision ended into its status."""
 
+    async def consents(self, namespace: str) -> Sequence[Consent]:
+        """Return the approvals of a namespace; one that can't be understood is left out."""
+
     async def guardrails(self, release: AgentRelease) -> Sequence[GuardrailPolicySpec]:
         """Return the policies that a release names; raises ``Unusable`` when one is missing or wrong."""
 
@@ -136,7 +140,7 @@ class Unusable(Exception):
 class SlotLoader(Protocol):
     """The places where bundles run."""
 
-    async def load(  # noqa: PLR0917 - one call, by position, from one place
+    async def load(
         self, namespace: str, agent: str, slot_name: str, slot: Slot, revision: str, bundle_json: bytes
     ) -> None:
         """Make the slot run the bundle; nothing happens when it does."""

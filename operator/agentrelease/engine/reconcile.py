@@ -20,9 +20,11 @@ from agentrelease.core import intent
 from agentrelease.core.bundle import canonical, digest_of, revision_name
 from agentrelease.core.decision import Decision, Direction, decide
 from agentrelease.core.exposure import ALL, Exposure
+from agentrelease.core.gates import approval_missing, next_phase
 from agentrelease.core.reference import write_reference
 from agentrelease.core.rollout import Move
 from agentrelease.core.situation import Desired, Live, Situation, SlotState
+from agentrelease.engine.calendars import calendar_of
 from agentrelease.engine.observe import Guarding, Observed, ledger_of, observe
 from agentrelease.engine.placing import Bundles, placement
 from agentrelease.engine.ports import ClusterError, Conflict, Unusable
@@ -126,6 +128,8 @@ class _Look:
             assessment=self._observed.assessment,
             blind=self._observed.blind,
             leading=self._epoch is not None,
+            closed=calendar_of(release.spec.windows, release.spec.freezes).closed(self._now),
+            approval=await self._approval(),
             claim="; ".join(reading.claim for reading in self._readings if reading and reading.claim),
         )
 
@@ -169,6 +173,18 @@ class _Look:
             return await self._out.guardian.of(self._release), ""
         except (Unusable, ClusterError) as error:
             return None, str(error)
+
+    async def _approval(self) -> str:
+        """Say which approval the next phase waits for; what can't be read has not been given."""
+        release = self._release
+        step = next_phase(release)
+        if step is None or release.spec.phases[step].approval != "required":
+            return ""
+        try:
+            consents = await self._out.releases.consents(release.namespace)
+        except ClusterError as error:
+            return f"approvals could not be read: {error}"
+        return approval_missing(release, consents, self._now)
 
     async def _slot(self) -> SlotState | None:
         candidate = self._release.status.candidate

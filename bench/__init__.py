@@ -1,0 +1,1 @@
+"""Measurements that are reported, never asserted: this is where speed and memory belong."""

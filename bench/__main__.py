@@ -1,0 +1,91 @@
+"""`make bench`: cold build and warm start of the control plane, reaction to a violation, operator memory.
+
+Bounded: a few starts and a few dozen rollbacks, on loopback, about ten minutes. Figures are medians and
+99th percentiles of what one shared machine did; compare ratios, not single numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from agentrelease.local import builds, controlplane
+from agentrelease.local.processes import Processes
+from bench.reaction import reactions
+
+NAMESPACE = "bench"
+
+
+async def warm_starts(count: int) -> list[float]:
+    """Seconds from the command to a ready API server."""
+    found = []
+    for _ in range(count):
+        with tempfile.TemporaryDirectory() as scratch:
+            began = time.monotonic()
+            async with Processes() as processes:
+                await controlplane.start(processes, Path(scratch) / "log")
+                found.append(time.monotonic() - began)
+    return found
+
+
+async def measure(trials: int, starts: int) -> Table:
+    """Run everything and return the table."""
+    table = Table("what", "n", "p50", "p99", "max", title="agent-release, this machine, now")
+    built = (
+        builds.CONTROLPLANE.took
+        if hasattr(builds, "CONTROLPLANE")
+        else Path("build/bin/.controlplane.seconds")
+    )
+    cold = built.read_text() if built.exists() else "not built by this checkout"
+    table.add_row("control plane, cold build (s)", "1", cold, "", "")
+    _add(table, "control plane, warm start (s)", await warm_starts(starts))
+    with tempfile.TemporaryDirectory() as scratch:
+        logs = Path(scratch)
+        async with Processes() as processes:
+            plane = await controlplane.start(processes, logs / "controlplane.log")
+            await _namespace(plane)
+            found, memory = await reactions(plane, NAMESPACE, logs, trials)
+    for fault in sorted({reaction.fault for reaction in found}):
+        some = [reaction for reaction in found if reaction.fault == fault]
+        _add(table, f"{fault}: visible → flags safe (s)", [r.flags for r in some])
+        _add(table, f"{fault}: visible → weight 0 (s)", [r.route for r in some])
+    _add(table, "all: visible → flags safe and weight 0 (s)", [r.safe for r in found])
+    _add(table, "operator, resident memory (MiB)", memory)
+    return table
+
+
+def _add(table: Table, what: str, values: list[float]) -> None:
+    ordered = sorted(values)
+    worst = ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
+    table.add_row(
+        what, str(len(ordered)), *(f"{v:.2f}" for v in (statistics.median(ordered), worst, ordered[-1]))
+    )
+
+
+async def _namespace(plane: controlplane.ControlPlane) -> None:
+    program = await asyncio.to_thread(builds.kubectl)
+    process = await asyncio.create_subprocess_exec(
+        program, f"--kubeconfig={plane.kubeconfig}", "create", "namespace", NAMESPACE
+    )
+    if await process.wait():
+        raise RuntimeError("kubectl create namespace failed")
+
+
+def main() -> None:
+    """Read the arguments, measure, print."""
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", type=int, default=20, help="rollbacks, half of each fault")
+    parser.add_argument("--starts", type=int, default=3, help="warm starts of the control plane")
+    chosen = parser.parse_args()
+    Console(width=110).print(asyncio.run(measure(chosen.trials, chosen.starts)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""How long a bad candidate keeps its exposure, from the first bad sample in Prometheus to weight 0 and safe flags.
+
+Each trial releases a new bundle to half of the traffic, waits until it is confirmed there, and then makes it
+misbehave at once. The clock starts at the scrape time of the first bad sample and stops when the API server
+tells a watcher that the route has weight 0 and the flags say `observe`. The watcher is the bench's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import yaml
+
+from agentrelease.edges import kinds
+from agentrelease.engine.ports import Ref
+from agentrelease.local.demo_measuring import increases
+from tests.support.world import AGENT, EXAMPLES, world
+
+if TYPE_CHECKING:
+    from agentrelease.local.controlplane import ControlPlane
+    from tests.support.world import World
+
+PHASES = [
+    {
+        "name": "half",
+        "weight": 50,
+        "autonomy": "suggestion-only",
+        "minSamples": 1_000_000,
+        "minDuration": "1h",
+    }
+]
+FAULTS = {
+    "overwhelming breach": ({"violations": 0.95}, "agentrelease_policy_violations_total"),
+    "forbidden action": ({"rogue": True}, "agentrelease_actions_total"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """Seconds from the first bad sample until each lever was safe."""
+
+    fault: str
+    flags: float
+    route: float
+
+    @property
+    def safe(self) -> float:
+        """When both were."""
+        return max(self.flags, self.route)
+
+
+async def reactions(
+    plane: ControlPlane, namespace: str, logs: Path, trials: int
+) -> tuple[list[Reaction], list[float]]:
+    """Run trials, half of each fault; also return the operator's memory in MiB, sampled at each."""
+    found: list[Reaction] = []
+    memory: list[float] = []
+    async with (
+        world(plane, namespace, logs, rate=80) as here,
+        aiohttp.ClientSession(trust_env=False) as session,
+    ):
+        await here.promoted(await here.apply("v1.yaml", phases=PHASES))
+        for number in range(trials):
+            fault = list(FAULTS)[number % len(FAULTS)]
+            found.append(await _trial(here, session, fault, number))
+            memory.append(_resident(here.operators[-1].pid))
+    return found, memory
+
+
+async def _trial(here: World, session: aiohttp.ClientSession, fault: str, number: int) -> Reaction:
+    revision = await here.apply("v2.yaml", phases=PHASES, bundle=_bundle(number))
+    await here.until(
+        lambda r: r.status.verdict in ("Collecting", "Soaking") and r.status.phase == "half", "half"
+    )
+    watching = asyncio.create_task(_levers_safe(here))
+    faults, metric = FAULTS[fault]
+    address = await _address(here, revision)
+    injected = time.time()
+    async with session.post(f"{address}/behaviour", json=faults) as reply:
+        reply.raise_for_status()
+    flags, route = await watching
+    await here.in_phase("RolledBack")
+    seen = await _first_bad(here, session, metric, revision, injected)
+    return Reaction(fault, flags - seen, route - seen)
+
+
+def _resident(pid: int) -> float:
+    """Return a process's resident memory in MiB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmRSS"))
+
+
+def _bundle(number: int) -> dict[str, Any]:
+    bundle = yaml.safe_load((EXAMPLES / "v2.yaml").read_text())["spec"]["bundle"]
+    bundle["memory"] = {"version": f"bench-{number}"}
+    return bundle
+
+
+async def _address(here: World, revision: str) -> str:
+    for pod in await here.cluster.list(kinds.POD, here.namespace):
+        notes = pod["metadata"].get("annotations") or {}
+        if notes.get("agentrelease.dev/revision") == revision and "deletionTimestamp" not in pod["metadata"]:
+            return f"http://{pod['status']['podIP']}:8080"
+    raise RuntimeError(f"no pod runs {revision}")
+
+
+async def _levers_safe(here: World) -> tuple[float, float]:
+    """Return when the flags and the route were first seen safe; looks every few milliseconds."""
+    flags = route = 0.0
+    while not (flags and route):
+        if not flags and await _grants_nothing(here):
+            flags = time.time()
+        if (
+            not route
+            and (await here.route_weights())["support-green"] * (await here.route_weights())["support-blue"]
+            == 0
+        ):
+            route = time.time()
+        await asyncio.sleep(0.01)
+    return flags, route
+
+
+async def _grants_nothing(here: World) -> bool:
+    stored = await here.cluster.get(Ref(kinds.CONFIG_MAP, here.namespace, "support-flags"))
+    document = json.loads((stored or {})["data"][f"{AGENT}.flagd.json"])
+    return "suggest" not in json.dumps(document["flags"][f"{AGENT}.autonomy-level"].get("targeting", {}))
+
+
+async def _first_bad(
+    here: World, session: aiohttp.ClientSession, metric: str, revision: str, since: float
+) -> float:
+    query = f'{metric}{{namespace="{here.namespace}",release="{revision}"}}[10m]'
+    if metric == "agentrelease_actions_total":
+        query = query.replace("}[", ',disposition="executed"}[')
+    async with session.get(f"{here.prometheus_url}/api/v1/query", params={"query": query}) as reply:
+        result = (await reply.json())["data"]["result"]
+    series = [[(float(at), float(value)) for at, value in one["values"]] for one in result]
+    return min(at for values in series for at in increases(values) if at >= since)

@@ -9,6 +9,7 @@ import signal
 
 import pytest
 from tests.support.gateway import API, Shop, arm, eventually
+from tests.support.proxy import Proxy
 
 from agentrelease.local.gateway.envoy import EnvoyFailed
 from agentrelease.local.kubeapi import collection
@@ -340,7 +341,25 @@ async def test_the_gateway_and_its_class_say_that_they_are_served(shop):
     await eventually(class_accepted, "the class is accepted")
 
 
-# Pods, and the end
+# The API server's absence, Pods, and the end
+
+
+async def test_an_absent_api_server_costs_no_user_a_request_and_what_changed_comes_through_afterwards(
+    control_plane, namespace, tmp_path
+):
+    async with Proxy(control_plane) as proxy:
+        way = proxy.kubeconfig(tmp_path)
+        async with Shop(control_plane.kubeconfig, namespace(), way) as shop:
+            await shop.serve({"backendRefs": [arm("blue")]})
+            proxy.cut()
+            refs = {"spec": {"rules": [{"backendRefs": [arm("green")]}]}}
+            path = f"{collection(API, 'httproutes', shop.namespace)}/route"
+            changed = await shop.api.patch(path, refs)
+            assert await shop.count(50) == {"blue": 50}
+            assert (await shop.conditions())["Accepted"]["observedGeneration"] == 1
+            proxy.mend()
+            await shop.reported(changed["metadata"]["generation"])
+            assert await shop.count(50) == {"green": 50}
 
 
 async def test_a_pod_that_is_no_longer_ready_gets_no_more_requests(shop):

@@ -437,6 +437,15 @@ def test_a_listener_that_cannot_be_served_says_why_and_the_others_serve():
     }
 
 
+def test_a_gateway_without_any_listener_that_can_be_served_is_not_accepted():
+    done = translated(gateways=(gateway(HTTP | {"protocol": "TLS"}),))
+    status = done.gateway_status["shop", "gate"]
+    assert {c["type"]: (c["status"], c["reason"]) for c in status["conditions"]} == {
+        "Accepted": ("False", "ListenersNotValid"),
+        "Programmed": ("False", "Invalid"),
+    }
+
+
 def test_a_refused_route_serves_its_last_good_version_and_says_so():
     good = route({"backendRefs": [backend("blue")]}, generation=4)
     bad = route({"backendRefs": [backend("green")]}, generation=5)

@@ -286,6 +286,22 @@ async def test_a_failure_without_last_words_shows_the_end_of_its_output(cluster)
     assert first(pod)["state"]["terminated"]["message"].strip() == "the gold set is missing"
 
 
+async def test_what_a_container_leaves_running_ends_with_it(cluster):
+    script = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print(child.pid, flush=True)
+"""
+    await cluster.pod("parent", script)
+    await cluster.until("the parent is over", phase_is("Succeeded"), "parent")
+    pid = await printed(cluster, "parent")
+
+    async def dead():
+        return not alive(pid)
+
+    await eventually(dead, "its child has ended too")
+
+
 async def test_init_containers_run_first_and_a_failing_one_keeps_the_others_from_starting(cluster):
     def init(script):
         return {"initContainers": [{"name": "init", "image": "none", "command": ["python", "-c", script]}]}

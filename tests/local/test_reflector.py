@@ -3,59 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 import pytest
-import yaml
 from tests.support.gateway import eventually
+from tests.support.proxy import Proxy
 
 from agentrelease.local.background import Background
 from agentrelease.local.kubeapi import KubeApi, collection
 from agentrelease.local.reflector import Reflector
-
-
-class Proxy:
-    """A TCP proxy in front of the API server that can be cut and mended."""
-
-    def __init__(self, server):
-        host, port = server.removeprefix("https://").split(":")
-        self._target, self._cut, self._open = (host, int(port)), False, set()
-
-    async def __aenter__(self):
-        self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = self._listener.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_):
-        self._listener.close()
-        self.cut()
-        await asyncio.gather(*self._open, return_exceptions=True)
-
-    def cut(self):
-        """End every connection and refuse new ones."""
-        self._cut = True
-        for task in self._open:
-            task.cancel()
-
-    def mend(self):
-        self._cut = False
-
-    async def _accept(self, reader, writer):
-        task = asyncio.current_task()
-        self._open.add(task)
-        with contextlib.suppress(OSError, asyncio.CancelledError), contextlib.closing(writer):
-            if not self._cut:
-                onwards = await asyncio.open_connection(*self._target)
-                with contextlib.closing(onwards[1]):
-                    await asyncio.gather(_pipe(reader, onwards[1]), _pipe(onwards[0], writer))
-        self._open.discard(task)
-
-
-async def _pipe(reader, writer):
-    while data := await reader.read(65536):
-        writer.write(data)
-        await writer.drain()
-    writer.close()
 
 
 @pytest.fixture
@@ -66,13 +21,8 @@ async def direct(control_plane):
 
 @pytest.fixture
 async def proxied(control_plane, tmp_path):
-    async with Proxy(control_plane.server) as proxy:
-        config = yaml.safe_load(control_plane.kubeconfig.read_text())
-        config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{proxy.port}"
-        written = tmp_path / "kubeconfig"
-        written.write_text(yaml.safe_dump(config))
-        async with KubeApi(written) as api:
-            yield proxy, api
+    async with Proxy(control_plane) as proxy, KubeApi(proxy.kubeconfig(tmp_path)) as api:
+        yield proxy, api
 
 
 async def put(api, namespace, name, text):

@@ -73,9 +73,11 @@ class Answer:
 class Shop:
     """The namespace; enter it, then `serve` a route and `ask`."""
 
-    def __init__(self, kubeconfig: Path, namespace: str) -> None:
+    def __init__(self, kubeconfig: Path, namespace: str, gateways_way: Path | None = None) -> None:
+        """`gateways_way` is the gateway's own kubeconfig, if it has one."""
         self.namespace = namespace
         self.blue, self.green = Arm("blue", ""), Arm("green", "")
+        self._gateways_way = gateways_way or kubeconfig
         self._kubeconfig, self._stack = kubeconfig, contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -88,7 +90,7 @@ class Shop:
                 await self._announce(arm)
             await self._create("gateways", API, "gate", _GATEWAY)
             self.gateway = await stack.enter_async_context(
-                Gateway(self._kubeconfig, namespaces=[self.namespace])
+                Gateway(self._gateways_way, namespaces=[self.namespace])
             )
             self.http = await stack.enter_async_context(aiohttp.ClientSession())
             self._stack = stack.pop_all()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["end", "spawn"]
+__all__ = ["end", "spawn", "sweep"]
 
 
 async def spawn(
@@ -50,8 +50,11 @@ async def spawn(
 async def end(process: Process, grace_seconds: float) -> int:
     """End the child and its descendants: SIGTERM, after `grace_seconds` SIGKILL.
 
-    Gives the exit code (negative: signal).
+    Gives the exit code (negative: signal). A child that had ended before is left alone: its process id may be
+    somebody else's by now.
     """
+    if process.returncode is not None:
+        return process.returncode
     _signal(process, signal.SIGTERM)
     try:
         async with asyncio.timeout(grace_seconds):
@@ -61,6 +64,11 @@ async def end(process: Process, grace_seconds: float) -> int:
     finally:
         _signal(process, signal.SIGKILL)
     return await process.wait()
+
+
+def sweep(process: Process) -> None:
+    """Kill what a child has left behind. Only for the moment in which it has ended."""
+    _signal(process, signal.SIGKILL)
 
 
 def _signal(process: Process, number: signal.Signals) -> None:

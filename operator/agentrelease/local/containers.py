@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from agentrelease.local.children import end, spawn
+from agentrelease.local.children import end, spawn, sweep
 from agentrelease.local.environment import ConfigMissing, ProcessSpec
 
 if TYPE_CHECKING:
@@ -133,6 +133,7 @@ class Container:
             raise
         finally:
             probing.cancel()
+        sweep(self._process)
         return self._ended(code if code >= 0 else 128 - code, started)
 
     def _ended(self, code: int, started: str, *, reason: str = "", message: str = "") -> int:

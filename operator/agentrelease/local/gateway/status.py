@@ -68,17 +68,19 @@ def route_parent(
 
 
 def gateway_report(gateway: Json, attached: Mapping[str, int]) -> Json:
-    """Report a Gateway that is served; `attached` counts routes by listener name."""
+    """Report a Gateway of our class; `attached` counts routes by listener name."""
     generation = gateway["metadata"]["generation"]
+    valid = any(usable(listener) for listener in gateway["spec"]["listeners"])
 
-    def says(kind: str, message: str) -> Json:
-        return condition(kind, holds=True, reason=kind, message=message, generation=generation)
+    def says(kind: str, bad: str, message: str) -> Json:
+        reason, why = (kind, message) if valid else (bad, "no listener can be served")
+        return condition(kind, holds=valid, reason=reason, message=why, generation=generation)
 
     return {
         "addresses": [{"type": "IPAddress", "value": "127.0.0.1"}],
         "conditions": [
-            says("Accepted", "the Gateway is served"),
-            says("Programmed", "Envoy has confirmed the configuration"),
+            says("Accepted", "ListenersNotValid", "the Gateway is served"),
+            says("Programmed", "Invalid", "Envoy has confirmed the configuration"),
         ],
         "listeners": [
             _listener(listener, attached.get(listener["name"], 0), generation)

@@ -576,6 +576,13 @@ POLICIES = [
         "spec.falseRollback",
         "less than or equal to 0.2",
     ),
+    _policy(
+        "a stratum's margin without the common one",
+        {f"{M}/1/maxHarm": GONE, f"{M}/1/tolerance": GONE},
+        "spec.metrics[1].maxHarm",
+        "set maxHarm too",
+    ),
+    _policy("stale at once", {"spec/staleAfter": "0s"}, "spec.staleAfter", "at least a second"),
     _policy("unknown unit", {"spec/unit": "request"}, "spec.unit", 'supported values: "task", "session"'),
     _policy("blind before stale", {"spec/blindAfter": "30s"}, "spec.blindAfter", "staleAfter <= blindAfter"),
     _policy(

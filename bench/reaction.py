@@ -1,4 +1,4 @@
-"""How long a bad candidate keeps its exposure, from the first bad sample in Prometheus to weight 0 and safe flags.
+"""How long a bad candidate keeps its exposure, from the first bad sample in Prometheus to safety.
 
 Each trial releases a new bundle to half of the traffic, waits until it is confirmed there, and then makes it
 misbehave at once. The clock starts at the scrape time of the first bad sample and stops when the API server
@@ -16,24 +16,20 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import yaml
+from tests.support.world import AGENT, EXAMPLES, world
 
 from agentrelease.edges import kinds
 from agentrelease.engine.ports import Ref
 from agentrelease.local.demo_measuring import increases
-from tests.support.world import AGENT, EXAMPLES, world
 
 if TYPE_CHECKING:
-    from agentrelease.local.controlplane import ControlPlane
     from tests.support.world import World
 
+    from agentrelease.local.controlplane import ControlPlane
+
 PHASES = [
-    {
-        "name": "half",
-        "weight": 50,
-        "autonomy": "suggestion-only",
-        "minSamples": 1_000_000,
-        "minDuration": "1h",
-    }
+    {"name": "half", "weight": 50, "autonomy": "suggestion-only", "minDuration": "1h"},
+    {"name": "all", "weight": 100, "autonomy": "suggestion-only"},
 ]
 FAULTS = {
     "overwhelming breach": ({"violations": 0.95}, "agentrelease_policy_violations_total"),

@@ -6,8 +6,11 @@ its Go types: the same group, version, required fields, and the same parts kept 
 
 from __future__ import annotations
 
+import json
+import re
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from agentrelease.edges.cluster import ApiServer
     from agentrelease.engine.ports import Object
 
+DOCS = Path(__file__).parents[2] / "docs" / "levers.md"
 FREE = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 FLAG = {
     "type": "object",
@@ -157,8 +161,8 @@ async def test_one_plain_patch_halts_the_agent_and_no_write_of_ours_undoes_it(
     await lever.read(placement)
     await lever.raise_(placement, 2)
     ref = Ref(FEATURE_FLAG, placement.namespace, "support")
-    halt = {"spec": {"flagSpec": {"flags": {"support.halt": {"defaultVariant": "on"}}}}}
-    await server.merge(ref, halt)
+    [documented] = re.findall(r"^kubectl patch featureflag .* -p '(.*)'$", DOCS.read_text(), re.MULTILINE)
+    await server.merge(ref, json.loads(documented))
     assert (await lever.read(placement)).halted
     await lever.lower(placed(placement.namespace, NOTHING))
     await lever.read(placement)

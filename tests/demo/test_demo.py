@@ -11,6 +11,8 @@ import uuid
 from contextlib import contextmanager
 from pathlib import Path
 
+from agentrelease.local import artefacts
+
 MARK = "AGENTRELEASE_DEMO_TEST"
 ROOT = Path(__file__).parents[2]
 LONGEST = 600  # seconds; a good run comes nowhere near
@@ -31,26 +33,29 @@ def demo():
         with process:
             yield process, mark
     finally:
-        for pid in marked(mark):
+        for pid in left_by(process, mark):
             os.kill(pid, signal.SIGKILL)
 
 
-def marked(mark: str) -> list[int]:
-    """The processes that carry the mark in their environment."""
+def left_by(process: subprocess.Popen, mark: str) -> list[int]:
+    """What still runs of a demo: what has its mark, or its directory (pods have environments of their own)."""
+    directory = next(iter((artefacts.root() / "demo").glob(f"*-{process.pid}")), None)
+    signs = [f"{MARK}={mark}".encode(), *([f"{directory}/".encode()] if directory else [])]
     found = []
     for place in Path("/proc").glob("[0-9]*"):
         try:
-            if f"{MARK}={mark}".encode() in (place / "environ").read_bytes():
-                found.append(int(place.name))
+            known = (place / "environ").read_bytes() + (place / "cmdline").read_bytes()
         except OSError:
             continue  # it ended, or is not ours
+        if any(sign in known for sign in signs):
+            found.append(int(place.name))
     return found
 
 
 def test_v2_is_promoted_v3_is_rolled_back_and_no_process_is_left_behind():
     with demo() as (process, mark):
         said, _ = process.communicate(timeout=LONGEST)
-        left = marked(mark)
+        left = left_by(process, mark)
     assert process.returncode == 0, said
     assert left == []
     for manifest in ("platform", "v1", "v2", "v3"):
@@ -68,12 +73,14 @@ def test_v2_is_promoted_v3_is_rolled_back_and_no_process_is_left_behind():
 def test_an_interrupted_demo_leaves_no_process_behind():
     with demo() as (process, mark):
         for line in process.stdout:
-            if "Starting the operator" in line:
+            if "v2.yaml" in line:
+                running = len(left_by(process, mark))
                 process.send_signal(signal.SIGINT)
                 break
         rest, _ = process.communicate(timeout=LONGEST)
-        left = marked(mark)
+        left = left_by(process, mark)
     assert process.returncode == 130, rest
+    assert running > 5  # the demo, control plane, Envoy, Prometheus, operator, agents
     assert "Interrupted; everything that was started has ended." in rest
     assert "Traceback" not in rest
     assert left == []

@@ -38,7 +38,7 @@ def demo():
 
 
 def left_by(process: subprocess.Popen, mark: str) -> list[int]:
-    """What still runs of a demo: what has its mark, or its directory (pods have environments of their own)."""
+    """What still runs of a demo: what has its mark, or (pods inherit nothing) its directory."""
     directory = next(iter((artefacts.root() / "demo").glob(f"*-{process.pid}")), None)
     signs = [f"{MARK}={mark}".encode(), *([f"{directory}/".encode()] if directory else [])]
     found = []

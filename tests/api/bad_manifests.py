@@ -422,6 +422,39 @@ RELEASES = [
     _release("paused in words", {"spec/paused": "yes"}, "spec.paused", "must be of type boolean"),
 ]
 
+WINDOW = {"days": ["Mon"], "from": "09:00", "to": "16:00", "timeZone": "Europe/Zurich"}
+FREEZE = {"first": "2026-12-20", "last": "2027-01-03"}
+
+
+def _window(wrong: str, changes: dict[str, Any], field: str, words: str) -> Bad:
+    return _release(
+        f"window: {wrong}", {"spec/windows": [WINDOW | changes]}, f"spec.windows[0]{field}", words
+    )
+
+
+def _freeze(wrong: str, changes: dict[str, Any], field: str, words: str) -> Bad:
+    return _release(
+        f"freeze: {wrong}", {"spec/freezes": [FREEZE | changes]}, f"spec.freezes[0]{field}", words
+    )
+
+
+TIMES = [
+    _window("no days", {"days": []}, ".days", "at least 1 items"),
+    _window("a day twice", {"days": ["Mon", "Mon"]}, ".days[1]", "Duplicate value"),
+    _window("a day in full", {"days": ["Monday"]}, ".days[0]", 'supported values: "Mon"'),
+    _window("hour 25", {"from": "25:00"}, ".from", "should match"),
+    _window("never open", {"to": "09:00"}, ".to", "never open"),
+    _window("zone with a space", {"timeZone": "Central European"}, ".timeZone", "should match"),
+    _freeze("month 13", {"last": "2027-13-01"}, ".last", "must be of type date"),
+    _freeze("ends before it begins", {"last": "2026-12-01"}, ".last", "ends before it begins"),
+    (
+        "approval that ends at a time without a zone",
+        changed(approval(), {"spec/expires": "2036-11-30T12:00:00"}),
+        "spec.expires",
+        "should match",
+    ),
+]
+
 M = "spec/metrics"
 POLICIES = [
     _policy("no metrics", {M: []}, "spec.metrics", "at least 1 items"),
@@ -672,4 +705,4 @@ RECORDS = [
     ),
 ]
 
-BAD: list[Bad] = [*BUNDLES, *RELEASES, *POLICIES, *RECORDS]
+BAD: list[Bad] = [*BUNDLES, *RELEASES, *TIMES, *POLICIES, *RECORDS]

@@ -6,11 +6,9 @@ write it is the admission policy's to say; that it never changes is said here.
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from pydantic import ConfigDict, Field
 
-from agentrelease.api.base import Digest, Model, Name
+from agentrelease.api.base import Digest, Instant, Model, Name
 from agentrelease.api.schema import rule, rules
 
 
@@ -41,7 +39,7 @@ class ApprovalSpec(Model):
     """The phase that the candidate may enter. Example: `half`."""
     approver: str = Field(min_length=1, max_length=253)
     """The person's user name, as the API server knows it; `kubectl auth whoami` prints it."""
-    expires: datetime
+    expires: Instant
     """Void from then on; at most 30 days after creation. Example: `2026-11-30T12:00:00Z`."""
     reason: str = Field(default="", max_length=1024)
     """Why, for those who read it later. Example: `reviewed 40 shadow answers`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -15,6 +16,15 @@ _NUMBER = r"[0-9]{1,6}(\.[0-9]{1,3})?"
 DURATION_PATTERN = "^" + "".join(f"({_NUMBER}{unit})?" for unit in ("h", "m", "s", "ms")) + "$"
 
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+Instant = Annotated[
+    datetime,  # with a zone: a time without one means another moment on every machine
+    Field(
+        json_schema_extra={
+            "pattern": r"^[0-9-]{10}T[0-9:]{8}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$",
+            "maxLength": 40,
+        }
+    ),
+]
 Digest = Annotated[str, Field(max_length=71, pattern=r"^sha256:[0-9a-f]{64}$")]
 
 

@@ -6,13 +6,12 @@ are the source of regression cases. Content with personal data stays outside and
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from agentrelease.api.base import Digest, Model, Name
+from agentrelease.api.base import Digest, Instant, Model, Name
 from agentrelease.api.schema import rule, rules, unique
 from agentrelease.api.vocabulary import Autonomy
 
@@ -129,7 +128,7 @@ class IncidentSpec(Model):
     """The phase it broke in."""
     autonomy: Autonomy | None = None
     """The autonomy it had."""
-    opened_at: datetime
+    opened_at: Instant
     """When the operator opened it. Example: `2026-11-30T12:00:00Z`."""
     severity: Severity
     """How bad it is; people may correct it."""

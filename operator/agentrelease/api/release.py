@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from agentrelease.api.base import Duration, Model, Name
 from agentrelease.api.bundle import Bundle
-from agentrelease.api.schema import keyed_by, rule, rules, whole
+from agentrelease.api.schema import keyed_by, rule, rules, unique, whole
 from agentrelease.api.status import ReleaseStatus
 from agentrelease.api.vocabulary import Autonomy, Effect, OnDeadline
 
@@ -168,8 +168,14 @@ class GuardrailRef(Model):
 class Window(Model):
     """Hours in which exposure may be raised. Lowering is always allowed."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule("self.from != self.to", "a window from and to the same time is never open", field=".to")
+        )
+    )
+
     days: list[Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]] = Field(
-        min_length=1, max_length=7, json_schema_extra=whole()
+        min_length=1, max_length=7, json_schema_extra=unique()
     )
     """Weekdays. Example: `[Mon, Tue, Wed, Thu]`."""
     from_: str = Field(alias="from", max_length=5, pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")
@@ -185,9 +191,19 @@ class Window(Model):
 class FreezeDates(Model):
     """Dates on which nothing is raised, both included."""
 
-    first: str = Field(max_length=10, pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule("self.first <= self.last", "a freeze ends before it begins", field=".last")
+        )
+    )
+
+    first: str = Field(
+        max_length=10, pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", json_schema_extra={"format": "date"}
+    )
     """The first date. Example: `"2026-12-20"`."""
-    last: str = Field(max_length=10, pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
+    last: str = Field(
+        max_length=10, pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", json_schema_extra={"format": "date"}
+    )
     """The last date. Example: `"2027-01-03"`."""
     time_zone: str = Field(
         default="UTC", max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$"

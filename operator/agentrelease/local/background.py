@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-__all__ = ["Background"]
+__all__ = ["Background", "until_stopped"]
+
+
+async def until_stopped(failed: Coroutine[Any, Any, None]) -> None:
+    """Wait for SIGINT or SIGTERM; raises what `failed` raises before."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    failing, stopping = asyncio.create_task(failed), asyncio.create_task(stopped.wait())
+    done, waiting = await asyncio.wait({failing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+    for task in done:
+        task.result()
 
 
 class Background:

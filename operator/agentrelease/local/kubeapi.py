@@ -30,7 +30,7 @@ __all__ = ["UNREACHABLE", "Json", "KubeApi", "collection"]
 
 Json = dict[str, Any]
 
-UNREACHABLE = (DynamicApiError, aiohttp.ClientError, TimeoutError)
+UNREACHABLE = (DynamicApiError, aiohttp.ClientError, TimeoutError, OSError)
 """What a call raises when the API server refuses it, or can't be asked."""
 
 _CALL = aiohttp.ClientTimeout(total=10)
@@ -108,7 +108,8 @@ class KubeApi:
         )
         async with response:
             async for line in response.content:
-                yield json.loads(line)
+                if line.endswith(b"\n"):  # else the stream was cut in the middle of an event
+                    yield json.loads(line)
 
     def _open(self, address: AddrInfoType) -> socket.socket:
         family, kind, protocol, _, _ = address

@@ -13,7 +13,6 @@ import argparse
 import asyncio
 import contextlib
 import shutil
-import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -23,7 +22,7 @@ import aiohttp
 import structlog
 
 from agentrelease.local.addresses import Addresses
-from agentrelease.local.background import Background
+from agentrelease.local.background import Background, until_stopped
 from agentrelease.local.containers import RestartPauses
 from agentrelease.local.kubeapi import UNREACHABLE, KubeApi, collection
 from agentrelease.local.pods import Home, RunningPod
@@ -244,17 +243,9 @@ async def main(arguments: list[str]) -> None:
     parser.add_argument("--name", default="local")
     parser.add_argument("--directory", type=Path, help="for volumes and logs; a temporary one by default")
     chosen = parser.parse_args(arguments)
-    stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     node = Node(chosen.kubeconfig, namespaces=chosen.namespace, name=chosen.name, directory=chosen.directory)
     async with node:
-        failing, stopping = asyncio.create_task(node.failed()), asyncio.create_task(stopped.wait())
-        done, waiting = await asyncio.wait({failing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        for task in waiting:
-            task.cancel()
-        for task in done:
-            task.result()
+        await until_stopped(node.failed())
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ Key = tuple[str, str]
 """Namespace (empty for cluster-wide kinds) and name."""
 
 _log = structlog.get_logger()
+# A kind that comes later, an old version, a server that is busy, starts or ends: no news.
+_PASSING = frozenset({404, 410, 429, 500, 503, 504})
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 
 
@@ -57,7 +59,9 @@ class Reflector:
             except Expired:
                 await asyncio.sleep(_FIRST_PAUSE)
             except UNREACHABLE as error:
-                _log.debug("watch interrupted", path=self._path, error=str(error).splitlines()[0])
+                refused = getattr(error, "status", 404) not in _PASSING
+                tell = _log.warning if refused else _log.debug
+                tell("watch interrupted", path=self._path, error=str(error).partition("\n")[0])
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
 import sys
 from pathlib import Path
 
+from agentrelease.local.background import until_stopped
 from agentrelease.local.gateway import Gateway
 
 
@@ -17,18 +17,9 @@ async def main(arguments: list[str]) -> None:
     parser.add_argument("--port", type=int, default=0, help="0 takes any free port")
     parser.add_argument("--namespace", action="append", help="only this namespace (repeatable)")
     chosen = parser.parse_args(arguments)
-    stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with Gateway(chosen.kubeconfig, port=chosen.port, namespaces=chosen.namespace) as gateway:
         print(f"gateway {gateway.url} admin {gateway.admin_url}", flush=True)  # noqa: T201 - its one line of output
-        failing = asyncio.create_task(gateway.failed())
-        stopping = asyncio.create_task(stopped.wait())
-        done, waiting = await asyncio.wait({failing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        for task in waiting:
-            task.cancel()
-        for task in done:
-            task.result()
+        await until_stopped(gateway.failed())
 
 
 if __name__ == "__main__":

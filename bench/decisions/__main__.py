@@ -11,11 +11,15 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
 
 from bench.decisions import goals, plots, policy, show, study
-from bench.decisions.study import Row
 from bench.decisions.world import WEIGHT
-from rich.console import Console
+
+if TYPE_CHECKING:
+    from bench.decisions.study import Row
 
 VOLUMES = (100.0, 600.0, 6000.0)
 

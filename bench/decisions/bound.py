@@ -6,10 +6,14 @@ the same leading term, Lorden), I = the least information per candidate task ove
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+
 from bench.decisions.world import BASE, HARDNESS, MIX, WEIGHT, Effect, index
 
-from agentrelease.core.guardrails import Margin
+if TYPE_CHECKING:
+    from agentrelease.core.guardrails import Margin
 
 
 def tasks(effect: Effect, tolerance: Margin, alpha: float) -> float:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isnan, sqrt
+from typing import TYPE_CHECKING
 
 from bench.decisions.study import OURS, Delay, Row
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 COMPARED = 100.0
 """Bounds below this many tasks are dominated by block length and single events; shown, not judged."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from bench.decisions.world import BOUNDED, HIGH, METRICS, STRATA
-
 from agentrelease.api.vocabulary import Action, MetricClass
 from agentrelease.core.guardrails import Guardrail, Kind, Margin, Plan
 from agentrelease.core.plan import DEFAULTS
+from bench.decisions.world import BOUNDED, HIGH, METRICS, STRATA
 
 _CLASSES = {"violations": MetricClass.SAFETY, "slow": MetricClass.EFFICIENCY}
 
@@ -16,11 +15,12 @@ def plan() -> Plan:
     guardrails = []
     for metric, bounded in zip(METRICS, BOUNDED, strict=True):
         d = DEFAULTS[_class(metric)]
+        relative, absolute = max(d.tolerance.relative, d.max_harm.relative), 2 * d.max_harm.absolute
         guardrails.append(
             Guardrail(
                 metric, _class(metric), Kind.RATIO, Action.ROLLBACK, d.tolerance, d.max_harm,
-                Margin(max(d.tolerance.relative, d.max_harm.relative), max(d.stratum, 2 * d.max_harm.absolute)),
-                shares[metric] / sum(shares.values()), d.alpha, expected=d.expected, bounded=bool(bounded),
+                Margin(relative, max(d.stratum, absolute)), shares[metric] / sum(shares.values()),
+                d.alpha, expected=d.expected, bounded=bool(bounded),
             )
         )  # fmt: skip
     return Plan(tuple(guardrails), required=(STRATA[HIGH],))

@@ -7,13 +7,16 @@ against each other. Differences between the two would be bugs of one of them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-from bench.decisions.world import BOUNDED, STRATA, World
 from numpy.typing import NDArray
 
 from agentrelease.core import bounded, ledger, standing, statistics, wealth
-from agentrelease.core.guardrails import Plan
+from bench.decisions.world import BOUNDED, STRATA, World
+
+if TYPE_CHECKING:
+    from agentrelease.core.guardrails import Plan
 
 Floats = NDArray[np.float64]
 RUNNING, ROLLED_BACK, PROMOTED = 0, 1, 2
@@ -60,7 +63,7 @@ def log_e_values(
 
 
 def _once(r, d, t_c, t_b, n_c, x_c, n_b, x_b, b):
-    edge = bounded._EDGE
+    edge = bounded.EDGE
     b = np.clip(b, edge, 1 - edge)
     c = np.minimum(r * b + d, 1 - edge)
     sc, sb = c * (1 - c), b * (1 - b)
@@ -105,8 +108,8 @@ class Engine:
     def absorb(self, n_c: Floats, x_c: Floats, n_b: Floats, x_b: Floats) -> None:
         """One block: ``n`` (R, S) and ``x`` (R, M, S); no exposures mean that nothing was seen."""
         before, after = (
-            ledger._waiting(ledger._epochs(self.blocks)),
-            ledger._waiting(ledger._epochs(self.blocks + 1)),
+            ledger.waiting_share(ledger.epochs_begun(self.blocks)),
+            ledger.waiting_share(ledger.epochs_begun(self.blocks + 1)),
         )
         self.blocks += 1
         if before > after:
@@ -131,13 +134,13 @@ class Engine:
             inside = 0.9 * (self.alone[0] * rate + self.alone[1])
             gain = log_e_values(self.alone, np.minimum(rate, inside), rate, arms) / tempered
             self.required[place] += gain[:, :, STRATA.index(group)]
-        fade = np.where((n_b > 0) | (n_c > 0), wealth._DECAY, 1.0)[:, None, :]
+        fade = np.where((n_b > 0) | (n_c > 0), wealth.DECAY, 1.0)[:, None, :]
         self.past_n = self.past_n * fade + n_b[:, None, :]
         self.past_x = self.past_x * fade + x_b
 
     def family(self) -> Floats:
         """Log evidence for harm, weighted over metrics (R)."""
-        waiting = np.log(ledger._waiting(ledger._epochs(self.blocks)))
+        waiting = np.log(ledger.waiting_share(ledger.epochs_begun(self.blocks)))
         strata = np.logaddexp(_mean(self.strata), waiting)
         share = np.log((1 - standing.POOLED_SHARE) / len(STRATA))
         pooled = np.logaddexp(_mean(self.pooled), waiting) + np.log(standing.POOLED_SHARE)

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from bench.decisions.procedure import PROMOTED, ROLLED_BACK, RUNNING, Outcome
-from bench.decisions.world import BASE, HARDNESS, MIX, WEIGHT, World
 from numpy.typing import NDArray
 
 from agentrelease.core.guardrails import Plan
+from bench.decisions.procedure import PROMOTED, ROLLED_BACK, RUNNING, Outcome
+from bench.decisions.world import BASE, HARDNESS, MIX, WEIGHT, World
 
 Floats = NDArray[np.float64]
 Rule = Callable[[World, Plan], Outcome]
@@ -56,7 +56,7 @@ def argo_expert(world: World, plan: Plan) -> Outcome:
     return _argo(world, plan, window=30, limit=3)
 
 
-def kayenta(world: World, plan: Plan) -> Outcome:
+def kayenta(world: World, _plan: Plan) -> Outcome:
     """NetflixACAJudge: 1-minute points, baseline of the canary's size, judged every 15 m, 60 m long.
 
     High iff the lower end of the 98 % Mann-Whitney interval exceeds 0.25 of the Hodges-Lehmann shift and
@@ -81,7 +81,7 @@ def kayenta(world: World, plan: Plan) -> Outcome:
     return out
 
 
-def sequential_t(world: World, plan: Plan) -> Outcome:
+def sequential_t(world: World, _plan: Plan) -> Outcome:
     """GrowthBook: asymptotic confidence sequence against zero per metric; ships when inconclusive."""
     n_c, x_c = (np.cumsum(a, axis=1) for a in _candidate(world))
     n_b = np.cumsum(world.n_b.sum(axis=2), axis=1)

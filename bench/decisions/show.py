@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from bench.decisions.goals import Goal
-from bench.decisions.study import Delay, Row
-from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from bench.decisions.goals import Goal
+    from bench.decisions.study import Delay, Row
 
 Lines = list[list[str]]
 
@@ -31,7 +36,7 @@ def summary(rows: Sequence[Row]) -> tuple[list[str], Lines]:
 
 
 def detail(rows: Sequence[Row], volume: float) -> tuple[list[str], Lines]:
-    """Each scenario at one traffic: rolled back / promoted in per cent; tasks and excess harm until rollback."""
+    """Each scenario at one traffic: rolled back / promoted in per cent; tasks and excess harm until then."""
     rules = list(dict.fromkeys(row.rule for row in rows))
     lines: Lines = []
     for scenario in dict.fromkeys(row.scenario for row in rows):

@@ -1,12 +1,19 @@
-"""The parts of the benchmark: rules on scenarios, delays against the bound, promises at the boundary, cost."""
+"""The parts of the benchmark: rules on scenarios, delays and bound, promises on the boundary, cost."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from agentrelease.api.vocabulary import Autonomy
+from agentrelease.core import planner
+from agentrelease.core.assess import Requirements, assess
+from agentrelease.core.dispersion import dispersions
+from agentrelease.core.evidence import Block, Cell, Concurrent, Count
+from agentrelease.core.ledger import Ledger
 from bench.decisions import bound, procedure
 from bench.decisions.procedure import PROMOTED, ROLLED_BACK, Outcome
 from bench.decisions.rules import RULES
@@ -28,13 +35,10 @@ from bench.decisions.world import (
     index,
 )
 
-from agentrelease.api.vocabulary import Autonomy
-from agentrelease.core import planner
-from agentrelease.core.assess import Requirements, assess
-from agentrelease.core.dispersion import dispersions
-from agentrelease.core.evidence import Block, Cell, Concurrent, Count
-from agentrelease.core.guardrails import Plan
-from agentrelease.core.ledger import Ledger
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from agentrelease.core.guardrails import Plan
 
 OURS = "this operator"
 MINUTES = 360

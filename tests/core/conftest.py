@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -11,6 +11,9 @@ from agentrelease.api.vocabulary import Action, Autonomy, MetricClass
 from agentrelease.core.evidence import Block, Cell, Concurrent, Count
 from agentrelease.core.guardrails import Guardrail, Kind, Margin, Plan
 from agentrelease.core.ledger import Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 settings.register_profile("core", deadline=None, max_examples=50, derandomize=True)
 settings.load_profile("core")
@@ -75,7 +78,9 @@ def make() -> type:
 def steady() -> Callable[..., list[Block]]:
     """``steady(blocks, candidate, stable)``: the same counts of ``failures`` in every minute."""
 
-    def build(blocks: int, candidate: tuple[float, float], stable: tuple[float, float] = (570, 57)) -> list[Block]:
+    def build(
+        blocks: int, candidate: tuple[float, float], stable: tuple[float, float] = (570, 57)
+    ) -> list[Block]:
         return [block(number, {"failures": {"": (candidate, stable)}}) for number in range(blocks)]
 
     return build

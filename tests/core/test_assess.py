@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import log10
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.core.conftest import absorbed, block, event, guardrail, plan
 
 from agentrelease.api.vocabulary import Action, Autonomy, MetricClass
 from agentrelease.core.assess import Requirements, Verdict, assess
 from agentrelease.core.evidence import Absolute, Block, Cell, Concurrent, Count, Frozen, Paired
 from agentrelease.core.guardrails import Margin, MetricVerdict
-from agentrelease.core.ledger import Ledger
 from agentrelease.core.standing import stand
-from tests.core.conftest import absorbed, block, event, guardrail, plan
+
+if TYPE_CHECKING:
+    from agentrelease.core.ledger import Ledger
 
 NOTHING = Requirements()
 
@@ -35,7 +38,9 @@ def test_a_candidate_as_good_as_stable_is_promoted(steady) -> None:
 def test_a_candidate_that_fails_three_times_as_often_is_rolled_back(steady) -> None:
     found = judged(plan(), absorbed(plan(), steady(15, (30, 9))))
     assert (found.verdict, found.action) == (Verdict.ROLLBACK, Action.ROLLBACK)
-    assert found.reason.startswith("failures is worse than 1 × stable + 1 points: 135 of 450 (30 %) bad against ")
+    assert found.reason.startswith(
+        "failures is worse than 1 × stable + 1 points: 135 of 450 (30 %) bad against "
+    )
     assert "20 to 1 are enough" in found.reason
     assert found.evidence > log10(20)
     assert found.metrics[0].verdict is MetricVerdict.HARM
@@ -64,16 +69,31 @@ def test_better_completion_does_not_excuse_a_worse_violation_rate() -> None:
 def test_the_strongest_consequence_wins_and_safety_among_equals() -> None:
     def breached(*actions: tuple[Action, MetricClass]) -> tuple[Verdict, Action | None, str]:
         made = plan(
-            *(guardrail(f"m{n}", weight=1 / len(actions), on_breach=a, metric_class=c) for n, (a, c) in enumerate(actions))
+            *(
+                guardrail(f"m{n}", weight=1 / len(actions), on_breach=a, metric_class=c)
+                for n, (a, c) in enumerate(actions)
+            )
         )
         cells = {g.name: {"": ((30, 12), (570, 57))} for g in made.tested}
         found = judged(made, absorbed(made, [block(n, cells) for n in range(15)]))
         return found.verdict, found.action, found.reason.split()[0]
 
     quality, safety = MetricClass.QUALITY, MetricClass.SAFETY
-    assert breached((Action.PAUSE, quality), (Action.STEP_BACK, quality)) == (Verdict.INTERVENE, Action.STEP_BACK, "m1")
-    assert breached((Action.ROLLBACK, quality), (Action.PAUSE, safety)) == (Verdict.ROLLBACK, Action.ROLLBACK, "m0")
-    assert breached((Action.PAUSE, quality), (Action.PAUSE, safety)) == (Verdict.INTERVENE, Action.PAUSE, "m1")
+    assert breached((Action.PAUSE, quality), (Action.STEP_BACK, quality)) == (
+        Verdict.INTERVENE,
+        Action.STEP_BACK,
+        "m1",
+    )
+    assert breached((Action.ROLLBACK, quality), (Action.PAUSE, safety)) == (
+        Verdict.ROLLBACK,
+        Action.ROLLBACK,
+        "m0",
+    )
+    assert breached((Action.PAUSE, quality), (Action.PAUSE, safety)) == (
+        Verdict.INTERVENE,
+        Action.PAUSE,
+        "m1",
+    )
 
 
 def test_a_breach_that_only_notifies_changes_nothing_else() -> None:
@@ -235,7 +255,9 @@ def test_harm_in_one_stratum_is_found_and_named() -> None:
 
 @pytest.mark.parametrize("bounded", [True, False])
 def test_a_baseline_of_zero_is_a_baseline(steady, bounded: bool) -> None:
-    made = plan(guardrail(bounded=bounded, expected=0.002, tolerance=Margin(1.1, 0.0002), max_harm=Margin(1.5, 0.02)))
+    made = plan(
+        guardrail(bounded=bounded, expected=0.002, tolerance=Margin(1.1, 0.0002), max_harm=Margin(1.5, 0.02))
+    )
     clean = judged(made, absorbed(made, steady(40, (30, 0), (570, 0))))
     assert clean.verdict is Verdict.PROMOTE
     dirty = judged(made, absorbed(made, steady(12, (30, 1), (570, 0))))
@@ -251,11 +273,19 @@ def test_improving_a_metric_never_hurts(outcomes, better) -> None:
     improved = [(better.draw(st.integers(0, x)), b) for x, b in outcomes]
 
     def played(rows) -> Ledger:
-        return absorbed(made, [block(n, {"failures": {"": ((30, x), (570, b))}}) for n, (x, b) in enumerate(rows)])
+        return absorbed(
+            made, [block(n, {"failures": {"": ((30, x), (570, b))}}) for n, (x, b) in enumerate(rows)]
+        )
 
     before, after = played(outcomes), played(improved)
     assert stand(made, after).family <= stand(made, before).family + 1e-3
-    assert min(a - b for a, b in zip(after.metrics["failures"].safe, before.metrics["failures"].safe, strict=True)) >= -60
+    assert (
+        min(
+            a - b
+            for a, b in zip(after.metrics["failures"].safe, before.metrics["failures"].safe, strict=True)
+        )
+        >= -60
+    )
     order = [Verdict.ROLLBACK, Verdict.SUSPECT, Verdict.HOLD, Verdict.PROMOTE]
     assert order.index(judged(made, after).verdict) >= order.index(judged(made, before).verdict)
 
@@ -307,7 +337,9 @@ def test_after_promotion_the_record_of_the_previous_stable_is_the_measure() -> N
 
     def watched(bad: float):
         cells = {"failures": {"": Cell(Count(30, bad))}}
-        return judged(made, absorbed(made, [Block(60.0 * n, 60.0 * n + 60, cells) for n in range(80)], record))
+        return judged(
+            made, absorbed(made, [Block(60.0 * n, 60.0 * n + 60, cells) for n in range(80)], record)
+        )
 
     assert watched(3).verdict is Verdict.PROMOTE
     assert watched(9).verdict is Verdict.ROLLBACK
@@ -318,7 +350,8 @@ def test_a_short_record_is_trusted_less_than_a_long_one() -> None:
     made = plan()
     blocks = [Block(60.0 * n, 60.0 * n + 60, {"failures": {"": Cell(Count(30, 5))}}) for n in range(40)]
     evidence = [
-        stand(made, absorbed(made, blocks, Frozen({"failures": {"": Count(n, n / 10)}}))).family for n in (100, 10_000)
+        stand(made, absorbed(made, blocks, Frozen({"failures": {"": Count(n, n / 10)}}))).family
+        for n in (100, 10_000)
     ]
     assert evidence[0] < evidence[1]
 
@@ -348,7 +381,9 @@ def test_in_shadow_only_pairs_that_disagree_are_evidence() -> None:
 
 
 def test_lines_name_metrics_first_then_groups_and_strata(steady) -> None:
-    made = plan(guardrail("failures", weight=0.5), guardrail("slow", weight=0.5), event(), required=("tier=high",))
+    made = plan(
+        guardrail("failures", weight=0.5), guardrail("slow", weight=0.5), event(), required=("tier=high",)
+    )
     cells = {"tier=high": ((10, 1), (190, 19)), "tier=low": ((20, 2), (380, 38))}
     one = [block(n, {"failures": cells, "slow": cells}, events={"forbidden": 0}) for n in range(3)]
     found = judged(made, absorbed(made, one))
@@ -359,7 +394,8 @@ def test_lines_name_metrics_first_then_groups_and_strata(steady) -> None:
     ]  # fmt: skip
     line = found.metrics[4]
     assert line.why == "6 of 60 (10 %) bad against 114 of 1,140 (10 %) in stable: watched for harm"
-    assert line.interval is not None and line.interval[0] < 0 < line.interval[1]
+    assert line.interval is not None
+    assert line.interval[0] < 0 < line.interval[1]
 
 
 def test_a_policy_that_grew_is_judged_before_its_first_block(steady) -> None:

@@ -77,7 +77,9 @@ def test_counts_above_one_per_task_keep_the_guarantee() -> None:
     chance_c, chance_b = stats.poisson.pmf(range(60), 8 * p_c), stats.poisson.pmf(range(60), 12 * p_b)
     for alternative, harm in alternatives(margin, rate):
         mean = sum(
-            chance_c[x] * chance_b[y] * exp(statistics.log_e_value(margin, (alternative, rate), (8, x), (12, y)))
+            chance_c[x]
+            * chance_b[y]
+            * exp(statistics.log_e_value(margin, (alternative, rate), (8, x), (12, y)))
             for x, y in product(range(60), range(60))
         )
         assert mean <= 1.0 + 1e-9, harm
@@ -87,12 +89,15 @@ def test_counts_above_one_per_task_keep_the_guarantee() -> None:
 def test_the_projection_is_the_nearest_point_of_the_boundary(margin, rate, n_c, n_b) -> None:
     r, d = margin
     for t_c, _ in alternatives(margin, rate):
+
         def distance(b: float, t_c: float = t_c) -> float:
             c = r * b + d
             return n_c * (c - t_c * log(c)) + n_b * (b - rate * log(b))
 
         found = statistics.projection(r, d, (n_c, n_b), (t_c, rate))
-        oracle = optimize.minimize_scalar(distance, bounds=(1e-9, 3.0), method="bounded", options={"xatol": 1e-12})
+        oracle = optimize.minimize_scalar(
+            distance, bounds=(1e-9, 3.0), method="bounded", options={"xatol": 1e-12}
+        )
         assert distance(found) <= oracle.fun + 1e-7 * abs(oracle.fun)
 
 
@@ -117,15 +122,20 @@ def test_counts_are_a_poisson_likelihood_ratio(x_c: int, x_b: int, rate: float, 
 
 
 @given(x_c=st.integers(0, 300), x_b=st.integers(0, 300), rate=st.floats(0.01, 0.5))
-def test_what_happens_at_most_once_is_nearly_a_binomial_likelihood_ratio(x_c: int, x_b: int, rate: float) -> None:
+def test_what_happens_at_most_once_is_nearly_a_binomial_likelihood_ratio(
+    x_c: int, x_b: int, rate: float
+) -> None:
     margin, n_c, n_b = (1.0, 0.02), 300, 5700
     for t_c, _ in alternatives(margin, rate):
+
         def distance(b: float, t_c: float = t_c) -> float:
             c = b + 0.02
             inside = t_c * log(c) + (1 - t_c) * log(1 - c)
             return -n_c * inside - n_b * (rate * log(b) + (1 - rate) * log(1 - b))
 
-        b = optimize.minimize_scalar(distance, bounds=(1e-6, 0.97), method="bounded", options={"xatol": 1e-12}).x
+        b = optimize.minimize_scalar(
+            distance, bounds=(1e-6, 0.97), method="bounded", options={"xatol": 1e-12}
+        ).x
         oracle = (
             stats.binom.logpmf(x_c, n_c, t_c) + stats.binom.logpmf(x_b, n_b, rate)
             - stats.binom.logpmf(x_c, n_c, b + 0.02) - stats.binom.logpmf(x_b, n_b, b)
@@ -142,7 +152,9 @@ def test_knowing_that_a_task_fails_once_gains_evidence() -> None:
 
 @pytest.mark.parametrize("form", FORMS.values())
 @given(x_c=st.integers(0, 99), x_b=st.integers(0, 1899), rate=rates, margin=st.sampled_from(MARGINS))
-def test_one_more_bad_outcome_speaks_for_harm_and_one_more_in_stable_against_it(form, x_c, x_b, rate, margin) -> None:
+def test_one_more_bad_outcome_speaks_for_harm_and_one_more_in_stable_against_it(
+    form, x_c, x_b, rate, margin
+) -> None:
     for t_c, harm in alternatives(margin, rate):
         if form is bounded.log_e_value and not bounded.fits(margin, (t_c, rate)):
             continue
@@ -154,12 +166,17 @@ def test_one_more_bad_outcome_speaks_for_harm_and_one_more_in_stable_against_it(
 
 
 @pytest.mark.parametrize("form", FORMS.values())
-@given(parts=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 99)), min_size=2, max_size=5), rate=st.floats(0.01, 0.3))
+@given(
+    parts=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 99)), min_size=2, max_size=5),
+    rate=st.floats(0.01, 0.3),
+)
 def test_cutting_a_block_in_pieces_with_the_same_split_changes_nothing(form, parts, rate: float) -> None:
     margin, t_c = (1.0, 0.02), 0.5
     pieces = sum(form(margin, (t_c, rate), (10, x_c), (100, x_b)) for x_c, x_b in parts)
     many = len(parts)
-    whole = form(margin, (t_c, rate), (10 * many, sum(p[0] for p in parts)), (100 * many, sum(p[1] for p in parts)))
+    whole = form(
+        margin, (t_c, rate), (10 * many, sum(p[0] for p in parts)), (100 * many, sum(p[1] for p in parts))
+    )
     assert isclose(pieces, whole, rel_tol=1e-9, abs_tol=1e-9)
 
 
@@ -197,7 +214,9 @@ def test_sums_of_logarithms_agree_with_scipy(values: list[float]) -> None:
     from scipy.special import logsumexp
 
     assert isclose(statistics.total(values), float(logsumexp(values)), rel_tol=1e-12, abs_tol=1e-12)
-    assert isclose(statistics.mean(values), float(logsumexp(values)) - log(len(values)), rel_tol=1e-9, abs_tol=1e-9)
+    assert isclose(
+        statistics.mean(values), float(logsumexp(values)) - log(len(values)), rel_tol=1e-9, abs_tol=1e-9
+    )
 
 
 def test_no_wealth_adds_nothing() -> None:

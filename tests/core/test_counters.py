@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentrelease.core.counters import Sample, increase
+import itertools
 
 
 def samples(*pairs: tuple[float, float]) -> list[Sample]:
@@ -60,7 +61,7 @@ def lives(draw: st.DrawFn) -> Pod:
 @given(lives(), st.lists(st.integers(1, 90), min_size=1, max_size=8, unique=True))
 def test_every_scraped_event_counts_exactly_once(pod: Pod, cuts: list[int]) -> None:
     edges = [0.0, *map(float, sorted(cuts)), 100.0]
-    grown = [increase(pod.scraped, start, end) for start, end in zip(edges, edges[1:], strict=False)]
+    grown = [increase(pod.scraped, start, end) for start, end in itertools.pairwise(edges)]
     assert sum(g or 0 for g in grown) == pod.truth(0.0, 100.0)
     for start, end, one in zip(edges, edges[1:], grown, strict=False):
         assert (one or 0) == pod.truth(start, end)

@@ -7,12 +7,12 @@ from math import exp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.core.conftest import absorbed, block, event, guardrail, plan
 
 from agentrelease.api.vocabulary import Autonomy
 from agentrelease.core.evidence import Absolute, Block, Cell, Concurrent, Count, Frozen, Paired
 from agentrelease.core.ledger import Ledger
 from agentrelease.core.standing import harm_of, log_safety, stand
-from tests.core.conftest import absorbed, block, event, guardrail, plan
 
 TWO = plan(
     guardrail("failures", weight=0.5, ceiling=0.4),
@@ -20,7 +20,13 @@ TWO = plan(
     event(),
     required=("tier=high",),
 )
-COMPARISONS = (Concurrent(0.05), Concurrent(), Paired(), Absolute(), Frozen({"failures": {"": Count(900, 80)}}))
+COMPARISONS = (
+    Concurrent(0.05),
+    Concurrent(),
+    Paired(),
+    Absolute(),
+    Frozen({"failures": {"": Count(900, 80)}}),
+)
 
 counts = st.tuples(st.integers(0, 40), st.floats(0, 1)).map(lambda c: Count(c[0], round(c[0] * c[1])))
 cells = st.builds(Cell, st.none() | counts, st.none() | counts)
@@ -103,8 +109,10 @@ def test_a_new_phase_forgets_safety_and_samples_and_remembers_harm(steady) -> No
     after = before.enter_phase(2000.0)
     old, new = before.metrics["failures"], after.metrics["failures"]
     assert stand(made, after).family == stand(made, before).family
-    assert log_safety(old) != 0.0 and log_safety(new) == 0.0
-    assert old.required["tier=high"] != 0 and not new.required
+    assert log_safety(old) != 0.0
+    assert log_safety(new) == 0.0
+    assert old.required["tier=high"] != 0
+    assert not new.required
     assert new.strata["tier=high"].candidate == Count(0, 0) == new.strata["tier=high"].stable
     assert new.strata["tier=high"].past == old.strata["tier=high"].past
     assert new.known_at == after.phase_at == 2000.0
@@ -186,7 +194,10 @@ def test_a_changed_share_restarts_the_split_test() -> None:
 def test_a_policy_that_gains_or_loses_a_metric_keeps_the_rest(steady) -> None:
     before = absorbed(plan(), steady(20, (30, 9)))
     wider = plan(guardrail("failures", weight=0.5), guardrail("slow", weight=0.5), event())
-    for ledger in (before.covering(wider), before.absorb(wider, block(20, {}), Autonomy.OBSERVE, Concurrent())):
+    for ledger in (
+        before.covering(wider),
+        before.absorb(wider, block(20, {}), Autonomy.OBSERVE, Concurrent()),
+    ):
         assert set(ledger.metrics) == {"failures", "slow"}
         assert ledger.events == {"forbidden": 0}
         fresh = harm_of(wider.tested[1], ledger.metrics["slow"], ledger.waiting)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
+from tests.core.conftest import event, guardrail, plan
 
 from agentrelease.api.guardrail import GuardrailPolicySpec
 from agentrelease.api.vocabulary import Action, Autonomy, MetricClass
 from agentrelease.core.guardrails import Kind, Margin, PlanError
 from agentrelease.core.plan import DEFAULTS, compile_plan
-from tests.core.conftest import event, guardrail, plan
 
 TASKS = {"metric": "agentrelease_tasks_total"}
 COMPLETION = {
@@ -93,7 +93,10 @@ def test_only_what_can_fail_once_per_task_is_taken_so() -> None:
 
 
 def test_required_strata_become_keys() -> None:
-    strata = {"labels": ["workflow_class", "risk_tier"], "required": [{"risk_tier": "high", "workflow_class": "a,b"}]}
+    strata = {
+        "labels": ["workflow_class", "risk_tier"],
+        "required": [{"risk_tier": "high", "workflow_class": "a,b"}],
+    }
     assert compiled(COMPLETION, strata=strata).required == ("risk_tier=high,workflow_class=a%2Cb",)
 
 
@@ -109,7 +112,10 @@ def test_a_required_stratum_must_use_the_labels(labels: list[str]) -> None:
     [
         ({"tolerance": {"absolute": 0.03}}, "metrics[0].maxHarm"),
         ({"tolerance": {"absolute": 0.02}, "maxHarm": {"absolute": 0.01}}, "metrics[0].maxHarm"),
-        ({"tolerance": {"relative": 1.2}, "maxHarm": {"relative": 1.1, "absolute": 0.05}}, "metrics[0].maxHarm"),
+        (
+            {"tolerance": {"relative": 1.2}, "maxHarm": {"relative": 1.1, "absolute": 0.05}},
+            "metrics[0].maxHarm",
+        ),
         ({"tolerance": {"relative": 0.5}, "maxHarm": {"relative": 0.9}}, "metrics[0].maxHarm"),
         ({"maxHarmStratum": {"absolute": 0.01}}, "metrics[0].maxHarmStratum"),
         ({"weight": 0.4}, "metrics"),
@@ -127,7 +133,9 @@ def test_a_metric_that_cannot_keep_its_promise_is_refused_at_its_field(change: d
 
 @pytest.mark.parametrize("weights", [(0.7, 0.6), (1.0, None)])
 def test_weights_must_share_out_one_risk(weights: tuple[float, float | None]) -> None:
-    metrics = [m | ({"weight": w} if w else {}) for m, w in zip((COMPLETION, VIOLATIONS), weights, strict=True)]
+    metrics = [
+        m | ({"weight": w} if w else {}) for m, w in zip((COMPLETION, VIOLATIONS), weights, strict=True)
+    ]
     assert "sum to" in refused(*metrics).sentence
 
 
@@ -146,7 +154,9 @@ def test_no_policy_is_no_plan() -> None:
 
 
 def test_policies_of_a_release_join_to_the_stricter_one() -> None:
-    first = spec(COMPLETION, falseRollback=0.05, staleAfter="2m", blindAfter="9m", strata={"labels": ["risk_tier"]})
+    first = spec(
+        COMPLETION, falseRollback=0.05, staleAfter="2m", blindAfter="9m", strata={"labels": ["risk_tier"]}
+    )
     second = spec(
         VIOLATIONS, falseRollback=0.02, staleAfter="1m", blindAfter="8m",
         strata={"labels": ["risk_tier"], "required": [{"risk_tier": "high"}]},
@@ -169,7 +179,10 @@ def test_defaults_of_every_class_are_in_order_and_say_how_safe_they_are() -> Non
     assert DEFAULTS[MetricClass.SAFETY].alpha < DEFAULTS[MetricClass.QUALITY].alpha
 
 
-@pytest.mark.parametrize(("low", "high"), list(pairwise([Margin(1.0, 0.0), Margin(1.0, 0.01), Margin(1.1, 0.01), Margin(1.5, 0.02)])))
+@pytest.mark.parametrize(
+    ("low", "high"),
+    list(pairwise([Margin(1.0, 0.0), Margin(1.0, 0.01), Margin(1.1, 0.01), Margin(1.5, 0.02)])),
+)
 def test_margins_are_ordered_by_what_they_allow(low: Margin, high: Margin) -> None:
     assert low.below(high)
     assert not high.below(low)
@@ -221,12 +234,15 @@ def test_a_plan_checks_its_own_numbers(changed: dict[str, float], path: str) -> 
     ("changed", "path"),
     [
         ({"alpha": 0.0}, "alpha"), ({"alpha": 0.3}, "alpha"), ({"weight": 0.0}, "weight"),
-        ({"ceiling": 0.0}, "ceiling"), ({"ceiling": 1.0}, "ceiling"), ({"floor": 1.0}, "ceiling"), ({"floor": 0.0}, "ceiling"),
+        ({"ceiling": 0.0}, "ceiling"), ({"ceiling": 1.0}, "ceiling"),
+        ({"floor": 1.0}, "ceiling"), ({"floor": 0.0}, "ceiling"),
     ],
 )  # fmt: skip
 def test_a_guardrail_checks_its_own_numbers(changed: dict[str, float], path: str) -> None:
     with pytest.raises(PlanError) as caught:
-        plan(guardrail("a", weight=1.0), guardrail("b", **changed)) if "weight" in changed else plan(guardrail(**changed))
+        plan(guardrail("a", weight=1.0), guardrail("b", **changed)) if "weight" in changed else plan(
+            guardrail(**changed)
+        )
     assert caught.value.path.endswith(path)
 
 

@@ -17,7 +17,8 @@ from math import log
 
 from agentrelease.core.statistics import projection
 
-_EDGE = 1e-9
+EDGE = 1e-9
+"""How near to 0 and 1 a projected rate may come."""
 
 
 def fits(margin: tuple[float, float], rates: tuple[float, float]) -> bool:
@@ -56,11 +57,11 @@ def log_e_value(
 def _near(margin: tuple[float, float], rates: tuple[float, float], exposures: tuple[float, float]) -> float:
     """Return the stable rate on the boundary after one Newton step from the Poisson projection."""
     (r, d), (t_c, t_b), (n_c, n_b) = margin, rates, exposures
-    b = min(max(projection(r, d, exposures, rates), _EDGE), 1.0 - _EDGE)
-    c = min(r * b + d, 1.0 - _EDGE)
+    b = min(max(projection(r, d, exposures, rates), EDGE), 1.0 - EDGE)
+    c = min(r * b + d, 1.0 - EDGE)
     spread_c, spread_b = c * (1.0 - c), b * (1.0 - b)
     slope = n_c * r * (t_c - c) / spread_c + n_b * (t_b - b) / spread_b
     bend = n_c * r * r * (c * c - 2.0 * t_c * c + t_c) / (spread_c * spread_c)
     bend += n_b * (b * b - 2.0 * t_b * b + t_b) / (spread_b * spread_b)
     inside = min(1.0, (1.0 - d) / r)
-    return min(max(b + slope / bend, _EDGE * inside), (1.0 - _EDGE) * inside)
+    return min(max(b + slope / bend, EDGE * inside), (1.0 - EDGE) * inside)

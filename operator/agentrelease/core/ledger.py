@@ -77,7 +77,7 @@ class Ledger:
     @property
     def waiting(self) -> float:
         """The share of harm wealth that still bets on a later onset."""
-        return _waiting(_epochs(self.blocks))
+        return waiting_share(epochs_begun(self.blocks))
 
     def covering(self, plan: Plan) -> Ledger:
         """Return the ledger with exactly the plan's guardrails; new ones start with no evidence."""
@@ -104,7 +104,7 @@ class Ledger:
         """Return the ledger after one block; the same ledger for a block that is not newer."""
         if block.end <= self.through:
             return self
-        before, after = _waiting(_epochs(self.blocks)), _waiting(_epochs(self.blocks + 1))
+        before, after = waiting_share(epochs_begun(self.blocks)), waiting_share(epochs_begun(self.blocks + 1))
         onset = Onset(waiting=after, fresh=before - after)
         step = Step(block.end, not block.problems, comparison, plan.required, onset)
         metrics: dict[str, MetricState] = {}
@@ -186,11 +186,13 @@ class Ledger:
         return Mismatch(kept.share, exact(kept.candidate + candidate), exact(kept.stable + stable))
 
 
-def _epochs(blocks: int) -> int:
+def epochs_begun(blocks: int) -> int:
+    """How many shares of harm wealth have started betting after so many blocks."""
     return -(-blocks // EPOCH_BLOCKS)
 
 
-def _waiting(epochs: int) -> float:
+def waiting_share(epochs: int) -> float:
+    """The harm wealth that has not started betting yet, of 1."""
     return LATER / epochs if epochs else 1.0
 
 

@@ -65,8 +65,9 @@ def information(
     """Expected nats per candidate task against a margin; ``ratio`` is stable tasks per candidate task."""
     rates = (candidate_rate, stable_rate)
     arms = (1.0, candidate_rate), (ratio, ratio * stable_rate)
-    form = bounded if guardrail.bounded and bounded.fits(margin.pair(), rates) else statistics
-    return max(0.0, form.log_e_value(margin.pair(), rates, *arms))
+    if guardrail.bounded and bounded.fits(margin.pair(), rates):
+        return max(0.0, bounded.log_e_value(margin.pair(), rates, *arms))
+    return max(0.0, statistics.log_e_value(margin.pair(), rates, *arms))
 
 
 def to_promote(guardrail: Guardrail, rate: float, ratio: float, *, alone: bool = False) -> float:

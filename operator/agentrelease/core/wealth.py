@@ -33,7 +33,8 @@ HALF_LIFE = 60
 PSEUDO_TASKS = 50.0
 """Weight of the expected rate in the plug-in rate before anything was seen."""
 
-_DECAY = 0.5 ** (1.0 / HALF_LIFE)
+DECAY = 0.5 ** (1.0 / HALF_LIFE)
+"""What is left of a past block's weight after one more."""
 _HARM = (0,) * len(statistics.HORIZONS)
 _SAFE = (0,) * len(statistics.SAFE_STEPS)
 _NONE = Count(0, 0)
@@ -246,4 +247,4 @@ def _sum(left: Count, right: Count) -> Count:
 
 
 def _faded(past: Count, stable: Count) -> Count:
-    return Count(short(past.n * _DECAY + stable.n, 4), short(past.x * _DECAY + stable.x, 4))
+    return Count(short(past.n * DECAY + stable.n, 4), short(past.x * DECAY + stable.x, 4))

@@ -18,7 +18,9 @@ import aiohttp
 import yaml
 from tests.support.world import AGENT, EXAMPLES, world
 
+from agentrelease.api.vocabulary import Autonomy
 from agentrelease.edges import kinds
+from agentrelease.edges.flags.document import parse
 from agentrelease.engine.ports import Ref
 from agentrelease.local.demo_measuring import increases
 
@@ -74,7 +76,7 @@ async def _trial(here: World, session: aiohttp.ClientSession, fault: str, number
     await here.until(
         lambda r: r.status.verdict in ("Collecting", "Soaking") and r.status.phase == "half", "half"
     )
-    watching = asyncio.create_task(_levers_safe(here))
+    watching = asyncio.create_task(_levers_safe(here, revision))
     faults, metric = FAULTS[fault]
     address = await _address(here, revision)
     injected = time.time()
@@ -106,26 +108,22 @@ async def _address(here: World, revision: str) -> str:
     raise RuntimeError(f"no pod runs {revision}")
 
 
-async def _levers_safe(here: World) -> tuple[float, float]:
+async def _levers_safe(here: World, revision: str) -> tuple[float, float]:
     """Return when the flags and the route were first seen safe; looks every few milliseconds."""
     flags = route = 0.0
     while not (flags and route):
-        if not flags and await _grants_nothing(here):
+        if not flags and await _grants_nothing(here, revision):
             flags = time.time()
-        if (
-            not route
-            and (await here.route_weights())["support-green"] * (await here.route_weights())["support-blue"]
-            == 0
-        ):
+        if not route and 0 in (await here.route_weights()).values():
             route = time.time()
         await asyncio.sleep(0.01)
     return flags, route
 
 
-async def _grants_nothing(here: World) -> bool:
+async def _grants_nothing(here: World, revision: str) -> bool:
     stored = await here.cluster.get(Ref(kinds.CONFIG_MAP, here.namespace, "support-flags"))
     document = json.loads((stored or {})["data"][f"{AGENT}.flagd.json"])
-    return "suggest" not in json.dumps(document["flags"][f"{AGENT}.autonomy-level"].get("targeting", {}))
+    return parse(document, AGENT).grant(revision).autonomy is Autonomy.OBSERVE
 
 
 async def _first_bad(

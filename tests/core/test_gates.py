@@ -19,7 +19,12 @@ def at(text: str, zone: ZoneInfo = ZURICH) -> float:
 
 
 def window(**fields: Any) -> Window:
-    given = {"days": ["Mon", "Tue", "Wed", "Thu"], "from": "09:00", "to": "16:00", "timeZone": "Europe/Zurich"}
+    given = {
+        "days": ["Mon", "Tue", "Wed", "Thu"],
+        "from": "09:00",
+        "to": "16:00",
+        "timeZone": "Europe/Zurich",
+    }
     return Window.model_validate(given | fields)
 
 
@@ -60,7 +65,9 @@ def test_a_window_over_midnight_belongs_to_the_day_it_began_on() -> None:
 
 
 def test_a_freeze_closes_both_its_dates_in_its_own_zone_whatever_the_windows_say() -> None:
-    freeze = FreezeDates.model_validate({"first": "2026-12-20", "last": "2027-01-03", "timeZone": "Asia/Tokyo"})
+    freeze = FreezeDates.model_validate(
+        {"first": "2026-12-20", "last": "2027-01-03", "timeZone": "Asia/Tokyo"}
+    )
     calendar = calendar_of([], [freeze])
     tokyo = ZoneInfo("Asia/Tokyo")
     assert calendar.closed(at("2026-12-19T23:59", tokyo)) == ""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.world import World, world
 
 from agentrelease.api.vocabulary import Autonomy
-from tests.support.world import World, world
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-
-from agentrelease.api.vocabulary import API_VERSION
 from tests.support.stage import AGENT, NAMESPACE, SPEC, Behaviour, Stage
 
-PHASES = [{**phase, **({"approval": "required"} if phase["name"] == "half" else {})} for phase in SPEC["phases"]]
+from agentrelease.api.vocabulary import API_VERSION
+
+PHASES = [
+    {**phase, **({"approval": "required"} if phase["name"] == "half" else {})} for phase in SPEC["phases"]
+]
 
 
 async def waiting() -> tuple[Stage, str]:
@@ -40,7 +42,9 @@ async def consent(stage: Stage, name: str = "yes", **changes: Any) -> None:
         "expires": expires,
     } | changes
     metadata = {"name": name, "namespace": NAMESPACE}
-    await stage.cluster.create({"apiVersion": API_VERSION, "kind": "AgentApproval", "metadata": metadata, "spec": spec})
+    await stage.cluster.create(
+        {"apiVersion": API_VERSION, "kind": "AgentApproval", "metadata": metadata, "spec": spec}
+    )
 
 
 async def test_a_phase_that_wants_an_approval_is_entered_only_with_it() -> None:
@@ -66,7 +70,9 @@ async def test_a_phase_that_wants_an_approval_is_entered_only_with_it() -> None:
     ],
     ids=["digest", "from", "expired", "to", "release"],
 )
-async def test_consent_to_anything_else_is_no_consent_and_is_named(changes: dict[str, Any], said: str) -> None:
+async def test_consent_to_anything_else_is_no_consent_and_is_named(
+    changes: dict[str, Any], said: str
+) -> None:
     stage, _ = await waiting()
     await consent(stage, **changes)
     for _ in range(10):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.support.stage import AGENT, KEY, NAMESPACE, Behaviour, Stage
 
 from agentrelease.api.status import Stage as CandidateStage
 from agentrelease.api.vocabulary import Autonomy
 from agentrelease.edges import kinds
 from agentrelease.engine.ports import Ref, Unavailable
-from tests.support.stage import AGENT, KEY, NAMESPACE, Behaviour, Stage
 
 if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease

@@ -1,4 +1,4 @@
-"""A stage for the engine: a cluster in memory, a clock that is set by hand, and traffic that obeys the levers.
+"""A stage for the engine: a cluster in memory, a clock set by hand, and traffic that obeys the levers.
 
 The traffic is a ground truth. Every second it splits tasks by what the *stored* route says, lets agents
 act as far as the *stored* flags allow at that moment, and counts. Prometheus' answers are
@@ -10,7 +10,10 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+
+from tests.support.memory_cluster import MemoryCluster
 
 from agentrelease.api.vocabulary import API_VERSION, Autonomy
 from agentrelease.core.bundle import digest_of, revision_name
@@ -25,7 +28,6 @@ from agentrelease.engine.guarding import Guardian
 from agentrelease.engine.lookout import Lookout
 from agentrelease.engine.ports import ClusterError, Ref
 from agentrelease.engine.reconcile import Outside, Reconciler
-from tests.support.memory_cluster import MemoryCluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -302,7 +304,7 @@ def _evaluate(flag: dict[str, Any], revision: str, now: float) -> str:
         if name == "===":
             return given[0] == given[1]
         if name == "<":
-            return all(a < b for a, b in zip(given, given[1:], strict=False))
+            return all(a < b for a, b in pairwise(given))
         raise AssertionError(f"{name} is not used in our documents")
 
     return value(flag.get("targeting")) or flag["defaultVariant"]

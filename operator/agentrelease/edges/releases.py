@@ -13,6 +13,7 @@ from agentrelease.api.guardrail import GuardrailPolicySpec
 from agentrelease.api.release import AgentRelease
 from agentrelease.api.vocabulary import API_VERSION, FINALIZER, MANAGED_BY_LABEL, OPERATOR_NAME, RELEASE_LABEL
 from agentrelease.core import bundle as identity
+from agentrelease.core.fitting import fitted
 from agentrelease.core.gates import Consent
 from agentrelease.edges import kinds
 from agentrelease.engine.ports import Cluster, Conflict, Ref, Unusable
@@ -43,6 +44,7 @@ class ClusterReleases:
             raise Unusable(_sentence(error)) from None
 
     async def write_status(self, release: AgentRelease, status: ReleaseStatus) -> AgentRelease:
+        status = fitted(status)
         obj = {
             "apiVersion": API_VERSION,
             "kind": "AgentRelease",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from math import nan
 
 import pytest
@@ -9,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentrelease.core.counters import Sample, increase
-import itertools
 
 
 def samples(*pairs: tuple[float, float]) -> list[Sample]:

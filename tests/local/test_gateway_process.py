@@ -183,6 +183,8 @@ async def test_a_deployment_behind_a_route_serves_its_users_through_a_change_of_
         "command": ["python", "-c", AGENT],
         "env": [{"name": n, "valueFrom": {"fieldRef": {"fieldPath": path}}} for n, path in fields.items()],
         "readinessProbe": {"httpGet": {"port": 8080, "path": "/"}},
+        # Long enough for the gateway to hear of it, as one does on a cluster.
+        "lifecycle": {"preStop": {"sleep": {"seconds": 2}}},
     }
 
     def deployment(revision):

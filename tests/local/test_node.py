@@ -325,6 +325,27 @@ async def test_a_deleted_pod_may_say_goodbye(cluster):
     assert "asked to stop" in cluster.node.log_file(cluster.namespace, "server", "it").read_text()
 
 
+async def test_a_pre_stop_sleep_lets_a_leaving_pod_answer_its_last_users(cluster):
+    await cluster.create("v1", "ConfigMap", "configmaps", "bundle", data={"bundle.json": "one"})
+    lifecycle = {"lifecycle": {"preStop": {"sleep": {"seconds": 60}}}}
+    await cluster.pod(
+        "server", SERVER, container=server(**lifecycle), volumes=BUNDLE, terminationGracePeriodSeconds=120
+    )
+    await cluster.until("the server is ready", is_ready, "server")
+    path = f"{collection('v1', 'pods', cluster.namespace)}/server"
+    await cluster.api.delete(path)
+    leaving = await cluster.until("it is leaving, and not ready", lambda pod: not is_ready(pod), "server")
+    assert "deletionTimestamp" in leaving["metadata"]
+    assert await cluster.ask(leaving) == "one"
+    pid = int(await cluster.ask(leaving, "/pid"))
+    await cluster.api.delete(path, grace_seconds=0)
+
+    async def dead():
+        return not alive(pid)
+
+    await eventually(dead, "a deletion by force cuts it short")
+
+
 async def test_a_process_that_ignores_the_request_is_killed_after_its_grace(cluster):
     script = (
         "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"

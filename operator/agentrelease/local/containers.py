@@ -89,10 +89,16 @@ class Container:
             self.restarts += 1
 
     async def stop(self, grace_seconds: float) -> None:
-        """End the process and start no other."""
+        """End the process and start no other; a `preStop` sleep comes first, and counts as grace."""
         self._stopping.set()
-        if self._process is not None:
-            await end(self._process, grace_seconds)
+        if self._process is None or self._process.returncode is not None:
+            return
+        hook = (self.declared.get("lifecycle") or {}).get("preStop") or {}
+        pause = min(hook.get("sleep", {}).get("seconds", 0), grace_seconds / 2)
+        if pause:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), pause)
+        await end(self._process, grace_seconds - pause)
 
     def wait_for(self, message: str) -> None:
         """Show what the container waits for."""

@@ -65,7 +65,7 @@ class Node:
         self._changed = asyncio.Event()
         self._running: dict[str, RunningPod] = {}
         self._reporting: dict[str, asyncio.Task[None]] = {}
-        self._ending: set[str] = set()
+        self._ending: set[tuple[str, bool]] = set()  # uid, and whether by force
         self._stack = contextlib.AsyncExitStack()
         self._api: KubeApi
         self._session: aiohttp.ClientSession
@@ -129,8 +129,8 @@ class Node:
                 self._changed.set()
             there = {pod["metadata"]["uid"] for pod in pods}
             for uid in self._running.keys() - there:
-                self._finish(self._running[uid].pod, grace_seconds=0)
-            self._ending &= there | self._running.keys()
+                self._finish(self._running[uid].pod, grace_seconds=0, forced=True)
+            self._ending = {end for end in self._ending if end[0] in there | self._running.keys()}
 
     async def _attend(self, pod: Json) -> None:
         """Bring one Pod nearer to what its object says."""
@@ -181,10 +181,11 @@ class Node:
         self._background.watch(running.start())
         self._reporting[meta["uid"]] = self._background.start(self._reporter.follow(running, dirty))
 
-    def _finish(self, pod: Json, grace_seconds: float) -> None:
-        uid = pod["metadata"]["uid"]
-        if uid not in self._ending:
-            self._ending.add(uid)
+    def _finish(self, pod: Json, grace_seconds: float, *, forced: bool = False) -> None:
+        """Begin a Pod's end, once; a deletion by force overtakes one that is still polite."""
+        end = (pod["metadata"]["uid"], forced)
+        if end not in self._ending:
+            self._ending.add(end)
             self._background.start(self._remove(pod, grace_seconds))
 
     async def _remove(self, pod: Json, grace_seconds: float) -> None:

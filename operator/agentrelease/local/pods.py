@@ -68,6 +68,7 @@ class RunningPod:
     async def stop(self, grace_seconds: float) -> None:
         """End everything, in at most `grace_seconds` and a moment."""
         self._stopped = True
+        self._changed()  # no longer ready, from now on
         await asyncio.gather(*(c.stop(grace_seconds) for c in [*self._init, *self._main]))
         if self._work is not None:
             self._work.cancel()

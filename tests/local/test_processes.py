@@ -13,7 +13,7 @@ from tests.support.controlplane import wait_until
 
 from agentrelease.local.processes import Command, Died, NotReady, Processes
 
-BOUND = 30
+BOUND = 180
 
 
 def script(code, tmp_path, **options):

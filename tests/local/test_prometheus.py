@@ -15,7 +15,7 @@ from agentrelease.local.ports import Ports
 from agentrelease.local.processes import Died, Processes
 from agentrelease.local.prometheus import Scraping
 
-BOUND = 60
+BOUND = 180
 
 
 @pytest.fixture

@@ -116,7 +116,7 @@ def namespace(admin: client.ApiClient, request: pytest.FixtureRequest) -> Iterat
         name = f"{stem.strip('-')}-{uuid.uuid4().hex[:8]}"
         core.create_namespace({"metadata": {"name": name}})
         made.append(name)
-        wait_until(lambda: _has_service_account(core, name), 30, f"{name} gets its service account")
+        wait_until(lambda: _has_service_account(core, name), 120, f"{name} gets its service account")
         return name
 
     yield make

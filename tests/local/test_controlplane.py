@@ -237,11 +237,13 @@ def test_a_stop_leaves_no_process_and_no_directory(tmp_path):
 def test_it_ends_with_the_process_that_it_watches(tmp_path):
     directory = tmp_path / "plane"
     asleep = [sys.executable, "-c", "input()"]
-    with subprocess.Popen(asleep, stdin=subprocess.PIPE) as watched:
-        with serving(directory, watch=watched.pid) as (process, _):
-            watched.kill()
-            watched.wait()
-            assert process.wait(BOUND) == 0
+    with (
+        subprocess.Popen(asleep, stdin=subprocess.PIPE) as watched,
+        serving(directory, watch=watched.pid) as (process, _),
+    ):
+        watched.kill()
+        watched.wait()
+        assert process.wait(BOUND) == 0
     assert not directory.exists()
 
 

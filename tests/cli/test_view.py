@@ -141,8 +141,8 @@ def test_a_paused_release_says_so_in_its_first_line(recorded):
     assert "PAUSED" in text.splitlines()[0]
 
 
-def test_a_halted_agent_says_so_in_its_first_line(recorded):
+def test_what_the_status_does_not_know_stands_in_the_first_line(recorded):
     release = recorded.release(recorded.canary)
     console = Console(file=io.StringIO(), width=100)
-    console.print(view(release, recorded.now, halted=True))
+    console.print(view(release, recorded.now, notes=("HALTED",)))
     assert "HALTED" in console.file.getvalue().splitlines()[0]

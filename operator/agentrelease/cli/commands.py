@@ -10,7 +10,7 @@ from agentrelease.cli.history import history_tables
 from agentrelease.cli.listing import release_list
 from agentrelease.cli.orders import address, carried_out, fetch, plan_rollback, read
 from agentrelease.cli.view import view
-from agentrelease.cli.watching import until, watch
+from agentrelease.cli.watching import HALTED, until, watch
 from agentrelease.edges.kinds import AGENT_RELEASE, AGENT_REVISION
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ async def status(session: Session, name: str, *, watching: bool, as_json: bool) 
     if as_json:
         session.dump(obj)
         return
-    halted = await halting.is_halted(session.cluster, obj)
-    session.console.print(view(read(obj), time.time(), halted=halted))
+    notes = (HALTED,) if await halting.is_halted(session.cluster, obj) else ()
+    session.console.print(view(read(obj), time.time(), notes=notes))
 
 
 async def history(session: Session, name: str, *, as_json: bool) -> None:

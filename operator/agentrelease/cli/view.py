@@ -40,12 +40,12 @@ class ReleaseView:
     release: AgentRelease
     now: float
     rows: int | None = None
-    halted: bool = False
+    notes: tuple[str, ...] = ()
 
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         glyphs = ASCII if options.ascii_only else UNICODE
         frame = Frame(options.max_width, self.rows, glyphs, self.now)
-        head = [*_header(self.release, frame, halted=self.halted), *_why(self.release, frame)]
+        head = [*_header(self.release, frame, self.notes), *_why(self.release, frame)]
         phases = phases_lines(self.release, frame)
         yield from head
         yield from _gap(frame)
@@ -61,12 +61,14 @@ class ReleaseView:
             yield transitions_table(self.release.status.history, frame, transitions)
 
 
-def view(release: AgentRelease, now: float, rows: int | None = None, *, halted: bool = False) -> ReleaseView:
+def view(
+    release: AgentRelease, now: float, rows: int | None = None, notes: tuple[str, ...] = ()
+) -> ReleaseView:
     """Return the picture of a release at ``now`` (unix seconds), at most ``rows`` lines high.
 
-    ``halted`` is what its flags say; a release's status knows nothing of it once nothing is on its way.
+    ``notes`` go into the first line: what the release's own status doesn't know, such as ``HALTED``.
     """
-    return ReleaseView(release, now, rows, halted)
+    return ReleaseView(release, now, rows, notes)
 
 
 def headline(release: AgentRelease) -> str:
@@ -82,15 +84,15 @@ def headline(release: AgentRelease) -> str:
     return f"{candidate.phase_name}, phase {candidate.phase_index + 1} of {len(release.spec.phases)}"
 
 
-def _header(release: AgentRelease, frame: Frame, *, halted: bool) -> list[Text]:
+def _header(release: AgentRelease, frame: Frame, notes: tuple[str, ...]) -> list[Text]:
     status, glyphs = release.status, frame.glyphs
     first = frame.text(f"{release.namespace}/{release.name}  ", "bold")
     first.append(glyphs.legible(headline(release)), style_of(status.phase))
     if status.verdict:
         first.append(f"{glyphs.separator}verdict ")
         first.append(glyphs.legible(status.verdict), style_of(status.verdict))
-    if halted:
-        first.append(f"{glyphs.separator}HALTED", "bold red")
+    for note in notes:
+        first.append(glyphs.legible(f"{glyphs.separator}{note}"), "bold red")
     if release.spec.paused:
         first.append(f"{glyphs.separator}PAUSED", "yellow")
     _flush_right(first, f"{clock(frame.now)} UTC", frame)

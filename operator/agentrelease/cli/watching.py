@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease
     from agentrelease.cli.session import Session
 
+HALTED = "HALTED"
+UNREACHABLE = "API SERVER UNREACHABLE"
 _INTERVAL = 0.5
 _FRAMES_PER_LOOK = 2
 
@@ -29,15 +31,16 @@ async def watch(session: Session, name: str) -> None:
         await _lines(session, name)
         return
     with Live(console=session.console, auto_refresh=False, screen=True) as live:
-        release, halted = await _look_closely(session, name)
+        release, notes = await _look_closely(session, name)
         while True:
             for _ in range(_FRAMES_PER_LOOK):
-                live.update(view(release, time.time(), session.console.height, halted=halted), refresh=True)
+                live.update(view(release, time.time(), session.console.height, notes), refresh=True)
                 await asyncio.sleep(_INTERVAL / _FRAMES_PER_LOOK)
             try:
-                release, halted = await _look_closely(session, name)
+                release, notes = await _look_closely(session, name)
             except Unavailable:
-                continue  # what was last known stays, and the operator's own stamps say how old it is
+                # what was last known stays on the screen, and must not be taken for the present
+                notes = notes if notes[-1:] == (UNREACHABLE,) else (*notes, UNREACHABLE)
 
 
 async def until(
@@ -61,9 +64,9 @@ async def _look(session: Session, name: str) -> AgentRelease:
     return read(await fetch(session.cluster, session.namespace, name))
 
 
-async def _look_closely(session: Session, name: str) -> tuple[AgentRelease, bool]:
+async def _look_closely(session: Session, name: str) -> tuple[AgentRelease, tuple[str, ...]]:
     obj = await fetch(session.cluster, session.namespace, name)
-    return read(obj), await is_halted(session.cluster, obj)
+    return read(obj), (HALTED,) if await is_halted(session.cluster, obj) else ()
 
 
 async def _lines(session: Session, name: str) -> None:

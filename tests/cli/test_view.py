@@ -146,3 +146,9 @@ def test_what_the_status_does_not_know_stands_in_the_first_line(recorded):
     console = Console(file=io.StringIO(), width=100)
     console.print(view(release, recorded.now, notes=("HALTED",)))
     assert "HALTED" in console.file.getvalue().splitlines()[0]
+
+
+def test_an_operator_that_has_not_looked_for_long_is_noticed_from_the_status_alone(recorded):
+    release = recorded.release(recorded.canary)
+    assert "last look" not in drawn(release, recorded.now + 50)
+    assert "last look 2m01s ago" in drawn(release, recorded.now + 120).splitlines()[0]

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from agentrelease.api.status import Stage
 from agentrelease.cli.exposure_table import exposure_table
-from agentrelease.cli.figures import clock
+from agentrelease.cli.figures import clock, span
 from agentrelease.cli.frame import Frame, style_of
 from agentrelease.cli.glyphs import ASCII, UNICODE
 from agentrelease.cli.guardrail_table import guardrail_table
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _EXPOSURE_ROWS = 4
 _TRANSITIONS = 6
 _WHY_LINES = 2
+_SILENCE = 60.0
+"""Seconds after which an operator that writes at every look, seconds apart, is worth a remark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ def _header(release: AgentRelease, frame: Frame, notes: tuple[str, ...]) -> list
         first.append(glyphs.legible(status.verdict), style_of(status.verdict))
     for note in notes:
         first.append(glyphs.legible(f"{glyphs.separator}{note}"), "bold red")
+    if (silence := _silence(release, frame.now)) > _SILENCE:
+        first.append(f"{glyphs.separator}last look {span(silence)} ago", "yellow")
     if release.spec.paused:
         first.append(f"{glyphs.separator}PAUSED", "yellow")
     _flush_right(first, f"{clock(frame.now)} UTC", frame)
@@ -102,6 +106,13 @@ def _header(release: AgentRelease, frame: Frame, notes: tuple[str, ...]) -> list
     elif status.previous:
         second.append(f"   previous {status.previous.revision}")
     return [first, second]
+
+
+def _silence(release: AgentRelease, now: float) -> float:
+    """Return the seconds since the operator last looked at a running candidate; 0 where none runs."""
+    candidate = release.status.candidate
+    running = candidate is not None and candidate.stage is Stage.RUNNING and candidate.ticked_at
+    return now - running if running else 0.0
 
 
 def _flush_right(line: Text, end: str, frame: Frame) -> None:

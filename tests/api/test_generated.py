@@ -11,7 +11,7 @@ from tests.api.generated import BATCH, broken, guardrail_policies, releases
 from tests.api.server import Answer, Server
 
 from agentrelease.api.guardrail import GuardrailPolicySpec
-from agentrelease.api.release import AgentRelease
+from agentrelease.api.release import AgentRelease, ReleaseSpec
 from agentrelease.core.bundle import canonical, changes, digest_of, layer_digests
 from agentrelease.core.plan import compile_plan
 
@@ -38,6 +38,16 @@ def refused_by_field(answer: Answer) -> None:
     fields = {field for field, _ in answer.causes if field not in ("", "<nil>")}
     assert fields, answer.message
     assert all(field == "spec" or field.startswith(("spec.", "spec[")) for field in fields), answer.message
+
+
+def written_back(server: Server, answer: Answer) -> None:
+    """What the models make of an accepted object is accepted too, defaults and all."""
+    obj = answer.body
+    spec = (ReleaseSpec if obj["kind"] == "AgentRelease" else GuardrailPolicySpec).model_validate(obj["spec"])
+    again = {**obj, "metadata": {"name": "x"}, "spec": spec.to_object()}
+    second = server.create(again, dry_run=True, strict=True)
+    assert second.accepted, second.message
+    assert second.body["spec"] == spec.to_object()
 
 
 def handled(answer: Answer) -> None:
@@ -80,6 +90,7 @@ def test_a_valid_release_is_accepted_whole_and_handled(anywhere, manifest):
     assert answer.accepted, answer.message
     kept(manifest["spec"], answer.body["spec"])
     handled(answer)
+    written_back(anywhere, answer)
 
 
 @given(manifest=guardrail_policies())
@@ -89,6 +100,7 @@ def test_a_valid_policy_is_accepted_whole_and_handled(anywhere, manifest):
     assert answer.accepted, answer.message
     kept(manifest["spec"], answer.body["spec"])
     handled(answer)
+    written_back(anywhere, answer)
 
 
 @given(manifests=broken(releases()))

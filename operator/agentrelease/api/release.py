@@ -118,7 +118,7 @@ class Phase(Model):
                 field=".deadline",
             ),
             rule(
-                "!has(self.onDeadline) || has(self.deadline)",
+                "!has(self.onDeadline) || has(self.deadline) || self.onDeadline == 'hold'",
                 "onDeadline without a deadline never happens; set deadline",
                 field=".deadline",
             ),

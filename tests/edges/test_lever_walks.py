@@ -77,6 +77,7 @@ class Walk:
     cluster: MemoryCluster = field(default_factory=MemoryCluster)
     epoch: int = 5
     version: int = 0
+    said: Any = None
     halted: bool = False
 
     def __post_init__(self) -> None:
@@ -187,8 +188,11 @@ class Walk:
         if self.halted:
             assert halts(found, "support"), "nobody but a person ends a person's halt"
         if stored and isinstance(found, dict) and found.get("metadata"):
-            assert version_of(found) >= self.version, "a version never goes back"
-            self.version = version_of(found)
+            said = {key: flag for key, flag in found["flags"].items() if key != "support.halt"}
+            assert version_of(found) >= self.version + (said != self.said), (
+                "a version grows with what it says"
+            )
+            self.version, self.said = version_of(found), said
 
 
 def document(stored: Object | None) -> Any:

@@ -169,6 +169,25 @@ class MetricStatus(Model):
     """The verdict in one sentence."""
 
 
+class PhaseOutlook(Model):
+    """What one phase takes at the traffic that was seen when the rollout began."""
+
+    phase: Word
+    """The phase."""
+    tasks: int | None = None
+    """Candidate tasks until it can be left, if the candidate is as good as stable; absent: never."""
+    seconds: float | None = None
+    """Seconds that this takes at the agent's traffic."""
+    decided_by: Phrase = ""
+    """The guardrail, and the stratum, that takes longest."""
+    smallest: float | None = None
+    """The lowest bad rate that is expected to be proven before the deadline."""
+    bad: float | None = None
+    """Bad tasks, in excess of stable's, by which it is proven."""
+    warning: Phrase = ""
+    """Why this phase is not expected to be left before its deadline."""
+
+
 class Refused(Model):
     """A bundle that was rolled back and does not roll out again without an override."""
 
@@ -239,6 +258,8 @@ class ReleaseStatus(Model):
     """The candidate's exposure: intended, live and measured, side by side."""
     metrics: list[MetricStatus] = Field(default_factory=list, max_length=48)
     """Standing of each guardrail, per stratum where it is proven by stratum."""
+    outlook: list[PhaseOutlook] = Field(default_factory=list, max_length=32)
+    """What each phase with a comparison takes at the present traffic."""
     refused: list[Refused] = Field(default_factory=list, max_length=MAX_REFUSED)
     """Bundles that were rolled back and do not roll out again, oldest first."""
     history: list[Transition] = Field(default_factory=list, max_length=MAX_HISTORY)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from agentrelease.api.guardrail import GuardrailPolicySpec, Metric, Selector
+    from agentrelease.api.release import AgentRelease
     from agentrelease.core.series import Series, Snapshot
 
 TASKS = "agentrelease_tasks_total"
@@ -68,6 +69,15 @@ def block(snapshot: Snapshot, spec: GuardrailPolicySpec, span: Span, problems: t
         arms=_arms(snapshot, span),
         problems=(*problems, *unread),
     )
+
+
+def recent(
+    snapshot: Snapshot, spec: GuardrailPolicySpec, release: AgentRelease, revision: str, seconds: float
+) -> dict[str, Count]:
+    """Return one revision's counts over the last seconds, all strata together, by metric."""
+    span = Span(release.namespace, release.name, revision, None, snapshot.end - seconds, snapshot.end)
+    found = {m.name: _counts(snapshot, m, span, revision, "", ()) for m in spec.metrics if m.event is None}
+    return {name: counts[""] for name, counts in found.items() if "" in counts}
 
 
 def _selectors(metric: Metric) -> Iterable[Selector]:

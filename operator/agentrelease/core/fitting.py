@@ -67,6 +67,7 @@ def _clipped(entry: Any, field: str) -> Any:
 
 
 _CUTS: tuple[Callable[[ReleaseStatus], ReleaseStatus], ...] = (
+    _with(outlook=lambda _: []),
     _with(history=lambda s: s.history[-10:]),
     _with(
         history=lambda s: [_clipped(entry, "reason") for entry in s.history],

@@ -17,6 +17,7 @@ from agentrelease.api.status import (
     ExposurePoint,
     MeasuredExposure,
     MetricStatus,
+    PhaseOutlook,
     ReleaseStatus,
     Stage,
 )
@@ -26,6 +27,7 @@ from agentrelease.core.rollout import Move, Step
 if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease
     from agentrelease.core.exposure import Exposure
+    from agentrelease.core.forecast import Outlook
     from agentrelease.core.report import MetricReport
     from agentrelease.core.situation import Situation
 
@@ -56,6 +58,7 @@ def describe(s: Situation, after: AgentRelease, step: Step, intended: Exposure, 
         "reason": step.reason[:MAX_MESSAGE],
         "exposure": _exposure(s, intended, now),
         "metrics": _metrics(s, status),
+        "outlook": _outlook(s, status),
     }
     status = status.model_copy(update=update)
     return status.model_copy(update={"conditions": _conditions(s, after, status, step, now)})
@@ -92,6 +95,24 @@ def _metrics(s: Situation, status: ReleaseStatus) -> list[MetricStatus]:
     if s.assessment is None:
         return status.metrics
     return [_metric(report) for report in s.assessment.metrics[:MAX_METRICS]]
+
+
+def _outlook(s: Situation, status: ReleaseStatus) -> list[PhaseOutlook]:
+    if status.candidate is None:
+        return []
+    return [_foreseen(one) for one in s.outlook] or status.outlook
+
+
+def _foreseen(one: Outlook) -> PhaseOutlook:
+    return PhaseOutlook(
+        phase=one.phase,
+        tasks=one.tasks,
+        seconds=None if one.seconds is None else round(one.seconds, 1),
+        decided_by=one.decided_by[:256],
+        smallest=_rounded(one.smallest),
+        bad=None if one.bad is None else round(one.bad, 1),
+        warning=one.warning[:256],
+    )
 
 
 def _metric(report: MetricReport) -> MetricStatus:
@@ -157,12 +178,15 @@ def _conditions(
 def _sync(s: Situation, status: ReleaseStatus) -> list[tuple[str, bool, str, str]]:
     candidate = status.candidate
     in_phase = candidate is not None and candidate.stage is Stage.RUNNING
-    route = s.live.unconfirmed or ("a lever could not be read" if s.live.exposure is None else "")
-    agents = s.measured.disagreement if in_phase else ""
     return [
-        ("TrafficInSync", not route, "InSync" if not route else "NotInSync", route),
-        ("AutonomyInEffect", not agents, "InEffect" if not agents else "NotMeasured", agents),
+        _lacking("TrafficInSync", s.live.traffic),
+        _lacking("FlagsInSync", s.live.flags),
+        _lacking("AutonomyInEffect", s.measured.disagreement if in_phase else ""),
     ]
+
+
+def _lacking(kind: str, missing: str) -> tuple[str, bool, str, str]:
+    return kind, not missing, "NotInSync" if missing else "InSync", missing
 
 
 def _condition(

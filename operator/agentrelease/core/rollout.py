@@ -159,8 +159,8 @@ def _breach(s: Situation, _now: float) -> Step | None:
             return _one_back(s, "GuardrailBreached", why)
         case Action.PAUSE | Action.REQUIRE_APPROVAL:
             return Step(Move.KEEP, "HeldByGuardrail", why)
-        case _:
-            return None
+        case _:  # notify: harm is proven, so there is no promotion, but nothing is taken back either
+            return Step(Move.KEEP, "GuardrailBreached", why, running=True)
 
 
 def _budget_spent(s: Situation, now: float) -> Step | None:

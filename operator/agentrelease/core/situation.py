@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from agentrelease.api.vocabulary import Autonomy
     from agentrelease.core.assess import Assessment
     from agentrelease.core.exposure import Exposure
+    from agentrelease.core.forecast import Outlook
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +29,21 @@ class Desired:
 class Live:
     """What the API objects say about the candidate.
 
-    ``exposure`` is ``None`` when a lever could not be read. ``unconfirmed`` says what is missing
-    until the levers are in effect, ``lowered`` is the note that a lowering write left behind.
+    ``exposure`` is ``None`` when a lever could not be read. ``flags`` and ``traffic`` say what is missing
+    until that side is in effect, ``lowered`` is the note that a lowering write left behind.
     """
 
     exposure: Exposure | None
-    unconfirmed: str = ""
+    flags: str = ""
+    traffic: str = ""
     lowered: str = ""
     halted: bool = False
     lease_until: int | None = None
+
+    @property
+    def unconfirmed(self) -> str:
+        """What is missing on either side."""
+        return "; ".join(why for why in (self.flags, self.traffic) if why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +85,7 @@ class Situation:
     assessment: Assessment | None
     blind: str = ""  # why there is no usable evidence; empty = there is
     leading: bool = False
+    outlook: tuple[Outlook, ...] = ()  # known while a slot loads and traffic is seen
     closed: str = ""  # why nothing may be raised now: a window, a freeze
     approval: str = ""  # which approval the next phase waits for
     claim: str = ""  # who else holds a lever of this release

@@ -63,6 +63,10 @@ class DecisionRecorder:
             worry = step.move in WARNINGS or step.cause in WORRIES
             severity = Severity.WARNING if worry else Severity.NORMAL
             self._tell(release, severity, step.cause, step.move.value, step.reason)
+        if step.move is Move.ENTER and step.phase == 0:
+            for one in status.outlook:
+                if one.warning:
+                    self._tell(release, Severity.WARNING, "PlanTooSlow", "Forecast", one.warning)
         if decision.direction is not Direction.KEEP and step.move is not Move.KEEP:
             self._metrics.decisions.labels(release.namespace, release.name, step.move.value).inc()
         weight = status.exposure.intended.weight

@@ -14,13 +14,16 @@ from agentrelease.api.vocabulary import Autonomy
 from agentrelease.core import blocks, intent
 from agentrelease.core.assess import Assessment, Requirements, assess
 from agentrelease.core.counters import increase
-from agentrelease.core.evidence import Absolute, Comparison, Concurrent, Frozen
+from agentrelease.core.evidence import Absolute, Comparison, Concurrent, Count, Frozen
 from agentrelease.core.exposure import ALL, Exposure
+from agentrelease.core.forecast import Flow, Outlook, outlook
 from agentrelease.core.ledger import Ledger
 from agentrelease.core.reference import read_reference
 from agentrelease.core.situation import Measured
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from agentrelease.api.guardrail import GuardrailPolicySpec
     from agentrelease.api.release import AgentRelease
     from agentrelease.api.status import Candidate
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
 
 WINDOW = 15.0
 """Seconds over which the traffic share is measured."""
+
+PRIOR = 50.0
+"""Tasks' worth of a metric's expected rate in a forecast, while little of stable has been seen."""
 
 SURE = 4.0
 """Standard deviations by which a measured share may miss the intended one."""
@@ -55,6 +61,7 @@ class Observed:
     assessment: Assessment | None
     measured: Measured
     blind: str
+    outlook: tuple[Outlook, ...] = ()
 
 
 def observe(
@@ -72,11 +79,36 @@ def observe(
         return Observed(None, None, measured, why)
     blind = why or _stale(release, candidate, guarding, snapshot)
     if candidate.stage is not Stage.RUNNING:
-        return Observed(None, None, measured, blind)
+        return Observed(None, None, measured, blind, _outlook(release, guarding, snapshot))
     ledger = _absorbed(release, candidate, guarding, snapshot, (blind,) if blind else ())
     phase = release.spec.phases[min(candidate.phase_index, len(release.spec.phases) - 1)]
     requirements = Requirements(min_samples=phase.min_samples)
     return Observed(ledger, assess(guarding.plan, ledger, snapshot.end, requirements), measured, blind)
+
+
+def _outlook(release: AgentRelease, guarding: Guarding, snapshot: Snapshot) -> tuple[Outlook, ...]:
+    """Say what the phases will take at the traffic and the rates that stable shows now."""
+    stable = release.status.stable
+    if stable is None:
+        return ()
+    counts = blocks.recent(snapshot, guarding.spec, release, stable.revision, WINDOW)
+    rates = {
+        name: (count.x + expected * PRIOR) / (count.n + PRIOR)
+        for name, (count, expected) in _with_expected(guarding.plan, counts).items()
+    }
+    external, internal = (_pace(release, snapshot, audience) for audience in (EXTERNAL, "internal"))
+    return outlook(release.spec.phases, guarding.plan, Flow(external, internal, rates))
+
+
+def _pace(release: AgentRelease, snapshot: Snapshot, audience: str) -> float:
+    """Return the agent's tasks a second in one audience."""
+    series = snapshot.of(blocks.TASKS, release.namespace, release.name)
+    mine = tuple(one for one in series if one.labels.get("audience", EXTERNAL) == audience)
+    return (_grown(mine, snapshot.end - WINDOW, snapshot.end) or 0.0) / WINDOW
+
+
+def _with_expected(plan: Plan, counts: Mapping[str, Count]) -> dict[str, tuple[Count, float]]:
+    return {g.name: (counts[g.name], g.expected) for g in plan.tested if g.name in counts}
 
 
 def ledger_of(release: AgentRelease, plan: Plan, at: float) -> Ledger:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease
     from agentrelease.api.status import ReleaseStatus
     from agentrelease.engine.guarding import Guardian
-    from agentrelease.engine.levers import Lever, Reading
+    from agentrelease.engine.levers import Lever, Placement, Reading
     from agentrelease.engine.lookout import Lookout
     from agentrelease.engine.ports import Recorder, Releases, SlotLoader
 
@@ -52,10 +52,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """Everything a reconciler talks to. ``levers`` are in the order of going down: flags, then route."""
+    """Everything a reconciler talks to. ``levers`` are in the order of going down: flags, then traffic."""
 
     releases: Releases
-    levers: Sequence[Lever]
+    levers: tuple[Lever, Lever]
     slots: SlotLoader
     guardian: Guardian
     recorder: Recorder
@@ -127,6 +127,7 @@ class _Look:
             measured=self._observed.measured,
             assessment=self._observed.assessment,
             blind=self._observed.blind,
+            outlook=self._observed.outlook,
             leading=self._epoch is not None,
             closed=calendar_of(release.spec.windows, release.spec.freezes).closed(self._now),
             approval=await self._approval(),
@@ -151,20 +152,19 @@ class _Look:
     async def _live(self) -> Live:
         """Read every lever and join what they say; one that can't be read makes the whole unknown."""
         intended = placement(self._release, self._bundles, self._now)
-        self._readings, missing = [], []
-        for lever in self._out.levers:
-            try:
-                reading: Reading | None = await lever.read(intended)
-                why = await lever.confirm(intended)
-            except ClusterError as error:
-                self._out.recorder.failed(self._release.key, f"{lever.name} read", str(error))
-                reading, why = None, f"{lever.name} could not be read"
-            self._readings.append(reading)
-            if reading is not None and reading.problem:
-                why = f"{lever.name}: {reading.problem}"
-            if why:
-                missing.append(why)
-        return _joined(self._readings, "; ".join(missing))
+        looked = [await self._read(lever, intended) for lever in self._out.levers]
+        self._readings = [reading for reading, _ in looked]
+        return _joined(looked)
+
+    async def _read(self, lever: Lever, intended: Placement) -> tuple[Reading | None, str]:
+        """Return what a lever says, and what is missing until it is in effect."""
+        try:
+            reading = await lever.read(intended)
+            missing = await lever.confirm(intended)
+        except ClusterError as error:
+            self._out.recorder.failed(self._release.key, f"{lever.name} read", str(error))
+            return None, f"{lever.name} could not be read"
+        return reading, f"{lever.name}: {reading.problem}" if reading.problem else missing or ""
 
     async def _guarding(self) -> tuple[Guarding | None, str]:
         if self._release.status.candidate is None:
@@ -339,19 +339,25 @@ def _names(status: ReleaseStatus) -> tuple[str, str]:
     return status.candidate.revision, status.candidate.digest
 
 
-def _joined(readings: Sequence[Reading | None], missing: str) -> Live:
-    """Join the levers' views: the route knows reach, the flags know permission."""
-    if any(reading is None for reading in readings):
-        return Live(None, missing)
-    flags, *others = [reading for reading in readings if reading is not None]
+def _joined(looked: Sequence[tuple[Reading | None, str]]) -> Live:
+    """Join the levers' views: the flags come first and know permission, the route knows reach."""
+    (flags, flags_lack), (traffic, traffic_lacks) = looked
+    if flags is None or traffic is None:
+        return Live(None, flags_lack, traffic_lacks)
     exposure = Exposure()
-    for reading in others:
-        if reading.candidate is not None:
-            seen = reading.candidate
-            exposure = replace(exposure, mirror=seen.mirror, cohort=seen.cohort, weight=seen.weight)
+    if traffic.candidate is not None:
+        seen = traffic.candidate
+        exposure = replace(exposure, mirror=seen.mirror, cohort=seen.cohort, weight=seen.weight)
     if flags.candidate is not None:
         exposure = replace(exposure, autonomy=flags.candidate.autonomy, tools=flags.candidate.tools)
-    return Live(exposure, missing, flags.lowered, halted=flags.halted, lease_until=flags.lease_until)
+    return Live(
+        exposure,
+        flags_lack,
+        traffic_lacks,
+        lowered=flags.lowered,
+        halted=flags.halted,
+        lease_until=flags.lease_until,
+    )
 
 
 __all__ = ["Outside", "Reconciler", "Result"]

@@ -1,0 +1,107 @@
+"""What a rollout will take at the present traffic, phase by phase, said before it begins.
+
+Expectations from the planner, with the agent's own traffic and stable's own rates put in. A
+phase that cannot be decided before its deadline is named, because waiting for it would be in vain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, inf, isfinite
+from typing import TYPE_CHECKING
+
+from agentrelease.core import planner
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from agentrelease.api.release import Phase
+    from agentrelease.core.guardrails import Plan
+
+HORIZON = 3600.0
+"""Seconds within which the smallest provable regression is asked for, in a phase without a deadline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """The agent's tasks a second by audience, and stable's bad rates by metric."""
+
+    external: float
+    internal: float
+    rates: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """One phase: candidate tasks and seconds until it can be left, and which guardrail decides that.
+
+    ``smallest`` is the lowest bad rate that the phase is expected to prove, by ``bad`` more bad tasks than
+    stable would have had.
+    """
+
+    phase: str
+    tasks: int | None
+    seconds: float | None
+    decided_by: str
+    smallest: float | None
+    bad: float | None
+    warning: str = ""
+
+
+def outlook(phases: Sequence[Phase], plan: Plan, flow: Flow) -> tuple[Outlook, ...]:
+    """Return the outlook of every phase that compares with stable running beside it."""
+    return tuple(_phase(phase, plan, flow) for phase in phases if (phase.weight or 0.0) < 100)
+
+
+def _phase(phase: Phase, plan: Plan, flow: Flow) -> Outlook:
+    candidate, stable = _arms(phase, flow)
+    if candidate <= 0 or stable <= 0:
+        return Outlook(phase.name, None, None, "", None, None, f"{phase.name} sees no traffic at present")
+    horizon = phase.deadline.seconds if phase.deadline else HORIZON
+    needs = planner.needs(plan, planner.Traffic(candidate, stable), flow.rates, horizon * candidate)
+    if not needs:
+        return Outlook(phase.name, phase.min_samples, phase.min_samples / candidate, "minSamples", None, None)
+    longest = needs[0]
+    tasks = max(longest.tasks, float(phase.min_samples))
+    seconds = max(tasks / candidate, phase.min_duration.seconds)
+    decisive = next((need for need in needs if need.smallest is not None), longest)
+    return Outlook(
+        phase=phase.name,
+        tasks=ceil(tasks) if isfinite(tasks) else None,
+        seconds=seconds if isfinite(seconds) else None,
+        decided_by=longest.metric + (f" in {longest.group}" if longest.group else ""),
+        smallest=decisive.smallest,
+        bad=decisive.bad,
+        warning=_warning(phase, tasks, seconds),
+    )
+
+
+def _arms(phase: Phase, flow: Flow) -> tuple[float, float]:
+    """Return both arms' tasks a second in this phase."""
+    everything = flow.external + flow.internal
+    if phase.mirror is not None:
+        return everything * phase.mirror / 100, everything
+    if phase.cohort is not None:
+        return flow.internal, flow.external
+    share = (phase.weight or 0.0) / 100
+    return flow.external * share, flow.external * (1 - share)
+
+
+def _warning(phase: Phase, tasks: float, seconds: float) -> str:
+    if seconds == inf:
+        return f"{phase.name} can never be left: no number of tasks excludes the harm its guardrails name"
+    if phase.deadline is None or seconds <= phase.deadline.seconds:
+        return ""
+    return (
+        f"{phase.name} needs about {tasks:,.0f} tasks of the candidate, {span(seconds)} at the present "
+        f"traffic, and its deadline is {phase.deadline}: give it more weight, more time or wider margins"
+    )
+
+
+def span(seconds: float) -> str:
+    """Return a time span for people."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} days"

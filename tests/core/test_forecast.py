@@ -1,0 +1,67 @@
+"""What a rollout will take: said from the planner's numbers, and in vain never left unsaid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.support.stage import POLICY, SPEC
+
+from agentrelease.api.guardrail import GuardrailPolicySpec
+from agentrelease.api.release import Phase
+from agentrelease.core import planner
+from agentrelease.core.forecast import Flow, Outlook, outlook, span
+from agentrelease.core.plan import compile_plan
+
+SPECIFIED = GuardrailPolicySpec.model_validate(POLICY)
+PLAN = compile_plan([SPECIFIED], 1.0)[1]
+FLOW = Flow(external=90.0, internal=10.0, rates={"task-completion": 0.1, "policy-violations": 0.01})
+
+
+def phases(**changes: Any) -> list[Phase]:
+    return [Phase.model_validate({**phase, **changes}) for phase in SPEC["phases"]]
+
+
+def of(name: str, given: tuple[Outlook, ...]) -> Outlook:
+    return next(one for one in given if one.phase == name)
+
+
+def test_a_smaller_share_of_the_traffic_takes_longer() -> None:
+    given = outlook(phases(), PLAN, FLOW)
+    shadow, canary, half = (of(name, given).seconds for name in ("shadow", "canary-10", "half"))
+    assert shadow is not None
+    assert canary is not None
+    assert half is not None
+    assert shadow <= half < canary
+
+
+def test_the_number_of_tasks_is_the_planners_for_the_slowest_guardrail() -> None:
+    canary = of("canary-10", outlook(phases(), PLAN, FLOW))
+    needs = planner.needs(PLAN, planner.Traffic(9.0, 81.0), FLOW.rates, 3600 * 9.0)
+    assert canary.tasks == pytest.approx(needs[0].tasks, abs=1)
+    assert canary.decided_by == needs[0].metric
+
+
+def test_a_deadline_that_cannot_be_kept_is_named_with_what_to_change() -> None:
+    slow = Flow(external=0.9, internal=0.1, rates=FLOW.rates)
+    canary = of("canary-10", outlook(phases(deadline="30s"), PLAN, slow))
+    assert canary.warning.startswith("canary-10 needs about ")
+    assert "its deadline is 30s" in canary.warning
+    assert of("canary-10", outlook(phases(deadline="24h"), PLAN, slow)).warning == ""
+
+
+def test_a_phase_that_nobody_reaches_is_named() -> None:
+    nobody = Flow(external=90.0, internal=0.0, rates={})
+    assert of("internal", outlook(phases(), PLAN, nobody)).warning == "internal sees no traffic at present"
+
+
+def test_more_required_samples_or_a_longer_soak_lengthen_it() -> None:
+    assert of("half", outlook(phases(minSamples=4500), PLAN, FLOW)).seconds == pytest.approx(100.0)
+    assert of("half", outlook(phases(minDuration="10m"), PLAN, FLOW)).seconds == pytest.approx(600.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(5, "5 s"), (300, "5 min"), (10_800, "3.0 h"), (864_000, "10 days")]
+)
+def test_spans_are_said_in_units_that_people_use(seconds: float, said: str) -> None:
+    assert span(seconds) == said

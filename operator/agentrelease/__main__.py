@@ -57,6 +57,9 @@ WATCHED = (
 LONGEST_RETRY = 5.0
 """Seconds; what failed may have been a rollback, so no back-off grows beyond this."""
 
+AFTER_SETTLING = 0.02
+"""Seconds; a look that came too early would find the block before."""
+
 FAREWELL = 5.0
 """Seconds that looks under way, and then the feed, are given to end by themselves."""
 
@@ -104,7 +107,7 @@ async def run(chosen: Settings) -> None:
         prometheus = Prometheus(
             str(chosen.prometheus_url),
             grid=chosen.evaluation_interval,
-            settle=min(max(0.05 * chosen.evaluation_interval, 0.15), 2.0),
+            settle=_settle(chosen),
             lookback=max(5 * chosen.evaluation_interval, 15.0),
             bearer=chosen.prometheus_bearer_file,
             ca=chosen.prometheus_ca_file,
@@ -145,9 +148,17 @@ def _build(
         epoch=epoch,
         clock=time.time,
     )
-    rhythm = Rhythm(chosen.evaluation_interval, chosen.workers)
+    rhythm = Rhythm(chosen.evaluation_interval, chosen.workers, settle=_settle(chosen) + AFTER_SETTLING)
     machinery = Machinery(
-        Reconciler(outside), lookout, guardian, store, queue, recorder, loop.time, kinds.AGENT_RELEASE
+        Reconciler(outside),
+        lookout,
+        guardian,
+        store,
+        queue,
+        recorder,
+        loop.time,
+        time.time,
+        kinds.AGENT_RELEASE,
     )
     operation = Operation(machinery, rhythm)
     watchdog = Watchdog(
@@ -178,6 +189,11 @@ def _build(
     seen = [item.kind for item in watched]
     publish(metrics, queue=queue, leader=leader, store=store, kinds=seen, events=events)
     return Parts(operation, queue, watchdog, feed, leader, events)
+
+
+def _settle(chosen: Settings) -> float:
+    """Return how many seconds a sample is given to arrive before its block is read."""
+    return min(max(0.05 * chosen.evaluation_interval, 0.15), 2.0)
 
 
 class _Epoch:

@@ -28,15 +28,28 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """``interval`` is seconds between looks; ``workers`` how many releases are looked at side by side."""
+    """``interval`` is seconds between looks; ``workers`` how many releases are looked at side by side.
+
+    Looks are taken ``settle`` seconds after a block of evidence ends, on the same grid of the clock: a
+    look at any other moment would leave the newest block lying for up to an interval.
+    """
 
     interval: float
     workers: int
+    settle: float = 0.0
+
+    def until_next(self, now: float) -> float:
+        """Return the seconds from ``now`` (unix) until the next look; never less than a tenth of one."""
+        wait = self.interval - (now - self.settle) % self.interval
+        return wait if wait > 0.1 * self.interval else wait + self.interval
 
 
 @dataclass(frozen=True, slots=True)
 class Machinery:
-    """What an operation turns: who looks, at what, told by whom. ``clock`` is the event loop's."""
+    """What an operation turns: who looks, at what, told by whom.
+
+    ``clock`` is the event loop's, ``wall`` gives unix seconds.
+    """
 
     reconciler: Reconciler
     lookout: Lookout
@@ -45,6 +58,7 @@ class Machinery:
     queue: WorkQueue[str]
     recorder: Recorder
     clock: Callable[[], float]
+    wall: Callable[[], float]
     release_kind: Kind
 
 
@@ -59,6 +73,7 @@ class Operation:
         self._queue = machinery.queue
         self._recorder = machinery.recorder
         self._clock = machinery.clock
+        self._wall = machinery.wall
         self._kind = machinery.release_kind
         self._rhythm = rhythm
 
@@ -77,15 +92,13 @@ class Operation:
 
     async def ticks(self) -> None:
         """Look at Prometheus on a fixed rhythm and wake every release that has a candidate, for ever."""
-        due = self._clock()
         while True:
+            await asyncio.sleep(self._rhythm.until_next(self._wall()))
             active = [ref for ref in self._store.refs(self._kind) if self._is_active(ref)]
             if active:
                 await self._lookout.look()
                 for ref in active:
                     self._queue.add(_key(ref), Band.TICK)
-            due = max(due + self._rhythm.interval, self._clock())
-            await asyncio.sleep(due - self._clock())
 
     async def workers(self) -> None:
         """Work until the queue is shut down and drained."""

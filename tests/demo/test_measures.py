@@ -92,12 +92,13 @@ def test_a_revision_is_safe_since_the_last_change_that_left_it_so():
         Sighting(2.0, "bad", Reach(mirror=100.0), "observe"),
         Sighting(3.0, "bad", Reach(cohort=True), "observe"),
         Sighting(3.1, "bad", Reach(cohort=True), "suggestion-only"),
-        Sighting(7.0, "bad", Reach(cohort=True), "observe"),
+        Sighting(5.0, "bad", Reach(cohort=True, weight=10.0), "suggestion-only"),
+        Sighting(7.0, "bad", Reach(cohort=True, weight=10.0), "observe"),
         Sighting(7.2, "bad", Reach(), "observe"),
         Sighting(9.0, "good", Reach(weight=100.0), "full-action"),
     )
     found = observer.exposed("bad")
-    assert found == Exposed(since=3.0, answering=True, route_safe=7.2, flags_safe=7.0)
+    assert found == Exposed(since=5.0, users=True, route_safe=7.2, flags_safe=7.0)
     assert found.safe == 7.2
 
 
@@ -105,7 +106,7 @@ def test_a_revision_that_is_still_exposed_is_not_safe_and_one_that_never_was_has
     observer = seen(
         Sighting(3.0, "bad", Reach(weight=5.0), "limited-action"), Sighting(4.0, "shy", Reach(), "observe")
     )
-    assert observer.exposed("bad") == Exposed(since=3.0, answering=True)
+    assert observer.exposed("bad") == Exposed(since=3.0, users=True)
     assert observer.exposed("bad").safe is None
     assert observer.exposed("shy") == Exposed()
 

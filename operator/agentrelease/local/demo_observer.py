@@ -43,13 +43,13 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Exposed:
-    """When a revision was first reached, and when route and flags were safe for good; ``None``: not yet.
+    """Since when a revision met users, and when route and flags were safe for good; ``None``: not yet.
 
-    ``answering`` says whether users were answered at all; a revision may be stopped as a shadow.
+    ``users`` is false for one that was stopped before: ``since`` is then its cohort's or mirror's time.
     """
 
     since: float | None = None
-    answering: bool = False
+    users: bool = False
     route_safe: float | None = None
     flags_safe: float | None = None
 
@@ -99,16 +99,20 @@ class Observer:
         return self._read[1]
 
     def exposed(self, revision: str) -> Exposed:
-        """Return since when a revision answered users (else: saw mirrored requests), and when that ended."""
+        """Return since when a revision met users, as far as it came, and when that ended."""
         seen = [sighting for sighting in self.sightings if sighting.revision == revision]
-        answered = next((sighting.at for sighting in seen if sighting.reach.answers), None)
-        reached = next((sighting.at for sighting in seen if sighting.reach.reached), None)
-        since = answered or reached
+        kinds: tuple[Callable[[Reach], bool], ...] = (
+            lambda found: found.weight > 0,
+            lambda found: found.answers,
+            lambda found: found.reached,
+        )
+        firsts = [next((s.at for s in seen if kind(s.reach)), None) for kind in kinds]
+        since = next((first for first in firsts if first is not None), None)
         if since is None:
             return Exposed()
         return Exposed(
             since,
-            answered is not None,
+            firsts[0] is not None,
             _for_good(seen, lambda sighting: not sighting.reach.reached, since),
             _for_good(seen, lambda sighting: sighting.autonomy == OBSERVE, since),
         )

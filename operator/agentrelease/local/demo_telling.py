@@ -122,7 +122,7 @@ class Telling:
         for at, what in (
             (
                 exposed.since,
-                f"{bad} {'answers its first users' if exposed.answering else 'sees mirrored requests'}",
+                f"{bad} {'answers its first users' if exposed.users else 'is tried without users'}",
             ),
             (violation, "Prometheus has its first violation in front of a user"),
             (exposed.flags_safe, "its flags say observe"),

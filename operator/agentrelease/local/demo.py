@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import aiohttp
 import structlog
 
 from agentrelease.local import artefacts, builds
@@ -37,7 +38,7 @@ INTERRUPTED = 130
 _EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "support-agent"
 _LAST_LINES = 8
 _RUNS_KEPT = 5
-_BROKEN = (Died, NotReady, EnvoyFailed, CommandFailed, NoControlPlane, OSError)
+_BROKEN = (Died, NotReady, EnvoyFailed, CommandFailed, NoControlPlane, aiohttp.ClientError, OSError)
 
 
 async def run(screen: Screen, logs: Path, examples: Path, *, keep: bool) -> int:
@@ -49,7 +50,10 @@ async def run(screen: Screen, logs: Path, examples: Path, *, keep: bool) -> int:
             if keep:
                 await _kept(screen, parts)
     except _BROKEN as error:
-        screen.say(f"The demo can't go on: {error}", "red")
+        first, *rest = str(error).splitlines() or [type(error).__name__]
+        screen.say(f"The demo can't go on: {first}", "red")
+        for line in rest:
+            screen.plain(f"  {_brief(line)}")
         screen.say(f"Logs: {logs}")
         return 1
     return 0 if summary.succeeded else 1
@@ -96,15 +100,11 @@ async def _kept(screen: Screen, parts: Stage) -> None:
     screen.plain(f"  agent       {parts.agent_url}")
     screen.plain(f"  Prometheus  {parts.prometheus_url}")
     screen.plain(f"  Envoy       {parts.gateway.admin_url}")
+    screen.plain(f"  operator    process {parts.operator.pid}")
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    stopped, failed = asyncio.create_task(stop.wait()), asyncio.create_task(parts.failed())
-    done, waiting = await asyncio.wait({stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
-    for task in waiting:
-        task.cancel()
-    for task in done:
-        task.result()
+    await stop.wait()  # and for nothing else: to kill a part, such as the operator, is what this is for
     screen.say("Ending everything that was started ...")
 
 

@@ -1,7 +1,7 @@
 """``python -m agentrelease.api [ROOT]`` writes what is made from the models.
 
-``crds/`` for people and tests; and, below ``charts/agentrelease/files/``, the copies that the chart
-renders, because Helm reads nothing outside of a chart.
+``crds/`` and ``docs/api.md`` for people and tests; and, below ``charts/agentrelease/files/``, the copies
+that the chart renders, because Helm reads nothing outside of a chart.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from agentrelease.api import admission
 from agentrelease.api.crd import definitions
+from agentrelease.api.reference import reference
 
 
 def made() -> dict[str, str]:
@@ -21,6 +22,7 @@ def made() -> dict[str, str]:
         **{f"crds/{name}": text for name, text in crds.items()},
         **{f"{chart}/crds/{name}": text for name, text in crds.items()},
         f"{chart}/admission.yaml": admission.source(),
+        "docs/api.md": reference(),
     }
 
 

@@ -14,6 +14,7 @@ from agentrelease.api.base import Model
 from agentrelease.api.schema import keyed_by
 from agentrelease.api.vocabulary import Autonomy
 
+MAX_FIGHTS = 3
 MAX_HISTORY = 30
 MAX_REFUSED = 20
 MAX_MESSAGE = 1024
@@ -82,6 +83,8 @@ class Candidate(Model):
     """Since when evidence has been missing, in Unix seconds; 0 = evidence is there."""
     autonomy_cap: Autonomy | None = None
     """A ceiling that an intervention set; never above the phase's own autonomy."""
+    fights: list[float] = Field(default_factory=list, max_length=MAX_FIGHTS)
+    """When exposure that somebody raised from outside was taken back, in Unix seconds, newest last."""
     outcome: Outcome | None = None
     """How it ends, while it is being withdrawn."""
     reason: str = Field(default="", max_length=MAX_MESSAGE)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from agentrelease.local.demo_screen import Screen
 
 AGENT = "support"
-_LONGEST = 90
+_LONGEST = 62
 _LOAD = Load(rate=100.0, duration=900.0)
 
 

@@ -142,6 +142,22 @@ def test_strata_that_appear_later_never_make_evidence_by_appearing() -> None:
     assert stand(made, after).family <= stand(made, first).family + 1e-3
 
 
+def test_strata_beyond_the_first_two_dozen_share_one_and_required_ones_never_do() -> None:
+    made = plan(required=("tier=high",))
+    cells = {f"class=c{n:02d},tier=low": ((10, 1), (100, 10)) for n in range(60)}
+    cells |= {f"class=c{n},tier=high": ((1, 0), (10, 1)) for n in range(3)}
+    ledger = absorbed(made, [block(n, {"failures": cells}) for n in range(3)])
+    strata = ledger.metrics["failures"].strata
+    assert len(strata) == 24 + 3 + 1
+    assert sum(key.endswith("tier=high") for key in strata) == 3
+    assert strata["other"].candidate == Count(3 * 36 * 10, 3 * 36)
+    assert sum(s.candidate.n for s in strata.values()) == 3 * 603
+    assert (
+        len(ledger.absorb(made, block(3, {"failures": cells}), Autonomy.OBSERVE, Concurrent()).to_json())
+        < 4000
+    )
+
+
 def test_onset_shares_out_all_wealth_and_no_more() -> None:
     made = plan()
     ledger = Ledger.new(made, 0.0)

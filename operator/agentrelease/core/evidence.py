@@ -11,10 +11,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 ALL = ""
 """The stratum key of evidence that is not stratified."""
+
+OTHER = "other"
+"""The stratum of everything beyond the first :data:`MAX_STRATA`."""
+
+MAX_STRATA = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +112,30 @@ def total(counts: Iterable[Count | None]) -> Count | None:
     """Return the sum of the known counts; ``None`` when none is known."""
     known = [count for count in counts if count is not None]
     return Count(sum(c.n for c in known), sum(c.x for c in known)) if known else None
+
+
+def folded(cells: Mapping[str, Cell], kept: Collection[str], required: Iterable[str]) -> Mapping[str, Cell]:
+    """Gather strata beyond ``MAX_STRATA`` in one, ``OTHER``; those kept already and required ones stay.
+
+    Labels are the agents' choice, and state must stay small whatever they choose.
+    """
+    groups = tuple(required)
+    room = MAX_STRATA - len(kept)
+    own: dict[str, Cell] = {}
+    rest: list[Cell] = []
+    for key in sorted(cells):
+        if key in kept or any(matches(group, key) for group in groups):
+            own[key] = cells[key]
+        elif room > 0:
+            room -= 1
+            own[key] = cells[key]
+        else:
+            rest.append(cells[key])
+    if not rest:
+        return cells
+    both = None if any(cell.both is None for cell in rest) else sum(cell.both or 0.0 for cell in rest)
+    other = Cell(total(cell.candidate for cell in rest), total(cell.stable for cell in rest), both)
+    return {**own, OTHER: other}
 
 
 def _plain(text: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from agentrelease.core import statistics
 from agentrelease.core.contrast import against_bound, against_reference
-from agentrelease.core.evidence import Absolute, Count, matches, total
+from agentrelease.core.evidence import Absolute, Count, folded, matches, total
 from agentrelease.core.rounding import exact, short
 from agentrelease.core.spread import Spread
 
@@ -130,6 +130,7 @@ def absorb(
     Evidence divides by ``phi``, the dispersion. A block that may not raise exposure can still lower
     the safe side, so leaving blocks out never helps the candidate.
     """
+    cells = folded(cells, state.strata, step.required)
     strata = _opened(state.strata, cells, step.onset)
     found: dict[str, Contrast] = {}
     for key, cell in cells.items():

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from tests.support.stage import AGENT, NAMESPACE, SPEC, Behaviour, Stage
 
-from agentrelease.api.vocabulary import API_VERSION
+from agentrelease.api.vocabulary import API_VERSION, AUTHOR_ANNOTATION
+from agentrelease.edges import kinds
+from agentrelease.engine.ports import Ref
 
 PHASES = [
     {**phase, **({"approval": "required"} if phase["name"] == "half" else {})} for phase in SPEC["phases"]
@@ -80,6 +82,24 @@ async def test_consent_to_anything_else_is_no_consent_and_is_named(
     release = await stage.release()
     assert release.status.phase == "canary-10"
     assert said in release.status.reason
+
+
+async def test_the_authors_own_consent_is_none_and_somebody_elses_is() -> None:
+    stage, _ = await waiting()
+    ref = Ref(kinds.AGENT_RELEASE, NAMESPACE, AGENT)
+    stored = await stage.cluster.get(ref)
+    assert stored is not None
+    version = stored["metadata"]["resourceVersion"]
+    author = {"annotations": {AUTHOR_ANNOTATION: "ann@example.com"}, "resourceVersion": version}
+    await stage.cluster.merge(ref, {"metadata": author})
+    await consent(stage)
+    for _ in range(10):
+        await stage.step()
+    release = await stage.release()
+    assert release.status.phase == "canary-10"
+    assert "yes by ann@example.com wrote the bundle" in release.status.reason
+    await consent(stage, "second", approver="bob@example.com")
+    await stage.run(5, until="half")
 
 
 async def test_while_an_approval_is_missing_a_breach_still_rolls_back() -> None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
+from agentrelease.api.vocabulary import AUTHOR_ANNOTATION
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date, tzinfo
@@ -84,8 +86,9 @@ class Consent:
 def approval_missing(release: AgentRelease, consents: Sequence[Consent], now: float) -> str:
     """Say which approval the candidate's next phase waits for; empty when none is, or it has been given.
 
-    Consent is to one bundle and one step. What was given for another bundle, another step or an
-    earlier time is no consent, and is named so that nobody searches for it.
+    Consent is to one bundle and one step, by somebody else than its author. What was given for another
+    bundle, another step or an earlier time is no consent, and is named so that nobody searches for it.
+    Admission asks the same; here it holds where admission's policies are not in force.
     """
     step = next_phase(release)
     candidate = release.status.candidate
@@ -98,7 +101,12 @@ def approval_missing(release: AgentRelease, consents: Sequence[Consent], now: fl
     for consent in consents:
         if consent.release != release.name or consent.enters != enters:
             continue
-        why = _void(consent, candidate.digest, leaves, now)
+        author = release.annotations.get(AUTHOR_ANNOTATION)
+        why = (
+            "wrote the bundle"
+            if consent.approver == author
+            else _void(consent, candidate.digest, leaves, now)
+        )
         if not why:
             return ""
         seen.append(f"{consent.name} by {consent.approver} {why}")

@@ -80,8 +80,8 @@ class Server:
             "PATCH", f"{path}?fieldManager={manager}&force=true", obj, "application/apply-patch+yaml"
         )
 
-    def delete(self, kind: str, name: str) -> Answer:
-        return self._call("DELETE", self._object(kind, name))
+    def delete(self, kind: str, name: str, *, dry_run: bool = False) -> Answer:
+        return self._call("DELETE", self._object(kind, name) + ("?dryRun=All" if dry_run else ""))
 
     def delete_all(self, kind: str) -> Answer:
         return self._call("DELETE", self._collection(kind))

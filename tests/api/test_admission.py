@@ -2,7 +2,7 @@
 
 import pytest
 from tests.api.guarded import EVERYTHING, GITOPS, OPERATOR
-from tests.api.manifests import GONE, changed, incident, release, revision
+from tests.api.manifests import GONE, SHA, changed, incident, release, revision
 from tests.support.controlplane import wait_until
 
 from agentrelease.api.admission import bound_to, policies, source
@@ -186,6 +186,27 @@ def test_a_revision_is_the_operators_and_stays_while_it_is_needed(guarded, place
     assert "must stay" in root.delete_all("AgentRevision").message
     assert operator.merge("AgentRevision", name, relabel).accepted
     assert root.delete("AgentRevision", name).accepted
+
+
+@pytest.mark.parametrize("role", ["stable", "candidate", "previous", "rollback target"])
+def test_a_revision_that_a_release_names_can_not_be_deleted(guarded, place, role):
+    operator, root = guarded.become(OPERATOR, place, master=True), guarded.become("root", place, master=True)
+    name = revision()["metadata"]["name"]
+    assert operator.create(revision()).accepted
+    assert root.create(release()).accepted
+    serving = {"revision": name, "digest": SHA, "slot": "blue", "autonomy": "observe"}
+    if role == "rollback target":
+        assert root.merge("AgentRelease", "support", {"spec": {"rollback": {"to": name}}}).accepted
+    else:
+        assert operator.merge("AgentRelease", "support", {"status": {role: serving}}, "status").accepted
+    words = f"is the {role} of AgentRelease support and must stay"
+    wait_until(
+        lambda: words in root.delete("AgentRevision", name, dry_run=True).message, 30, "it is known as used"
+    )
+    assert words in root.delete("AgentRevision", name).message
+    assert words in root.delete_all("AgentRevision").message
+    assert root.delete("AgentRelease", "support").accepted
+    wait_until(lambda: root.delete("AgentRevision", name, dry_run=True).accepted, 30, "it is free again")
 
 
 @pytest.mark.parametrize("verb", ["update", "patch", "apply"])

@@ -53,7 +53,7 @@ class ReleaseView:
         yield from _gap(frame)
         yield from phases
         yield from _gap(frame)
-        yield exposure_table(self.release, frame)
+        yield exposure_table(self.release, frame) if _open(self.release) else _at_rest(self.release, frame)
         guardrails, transitions = _shares(self.release, frame, len(head) + len(phases))
         if self.release.status.metrics:
             yield from _gap(frame)
@@ -125,6 +125,19 @@ def _serving(role: str, serving: Serving | None) -> str:
     if serving is None:
         return f"no {role} revision yet"
     return f"{role} {serving.revision} in {serving.slot}, {serving.autonomy}"
+
+
+def _open(release: AgentRelease) -> bool:
+    """Whether a candidate is or may be exposed, so that the three views of it are worth their rows."""
+    status = release.status
+    return status.candidate is not None or status.exposure.live not in (None, status.exposure.intended)
+
+
+def _at_rest(release: AgentRelease, frame: Frame) -> Text:
+    stable = release.status.stable
+    if stable is None:
+        return frame.text("exposure nothing is promoted and nothing is on its way")
+    return frame.text(f"exposure all traffic on {stable.revision}, {stable.autonomy}; no candidate")
 
 
 def _why(release: AgentRelease, frame: Frame) -> list[Text]:

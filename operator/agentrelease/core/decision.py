@@ -24,7 +24,7 @@ from agentrelease.api.status import (
     Transition,
 )
 from agentrelease.core import intent, reporting
-from agentrelease.core.rollout import Move, Step, next_step
+from agentrelease.core.rollout import DRIFT_UNDONE, Move, Step, fights, next_step
 
 if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease
@@ -194,6 +194,7 @@ def _ticked(status: ReleaseStatus, s: Situation, step: Step, now: float) -> Rele
         blind_since=blind_since,
         confirmed_at=confirmed,
         active_seconds=candidate.active_seconds + max(counted, 0.0),
+        fights=fights(status, now) if step.cause == DRIFT_UNDONE else candidate.fights,
     )
 
 

@@ -159,7 +159,7 @@ def test_what_the_chart_grants_is_all_that_the_operator_needs(admin, control_pla
     said = log.read_text(encoding="utf-8")
     assert "orbidden" not in said, [line for line in said.splitlines() if "orbidden" in line][:3]
     assert "Traceback" not in said
-    assert process.returncode == 0
+    assert process.returncode == 0, said.splitlines()[-5:]
 
 
 def run_pods(core, namespace):

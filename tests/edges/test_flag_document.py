@@ -223,6 +223,13 @@ def test_a_short_document_with_nothing_but_the_kill_switch_is_a_halt() -> None:
     assert kept_halt(short, "billing") == ""
 
 
+@pytest.mark.parametrize("by_hand", [{"state": "DISABLED"}, {"targeting": {"if": [True, "on", "off"]}}])
+def test_a_switch_that_a_person_made_in_another_way_is_a_halt_too(by_hand: dict[str, Any]) -> None:
+    document = build(support(), 1)
+    document["flags"]["support.halt"] |= by_hand
+    assert kept_halt(document, "support") == "person"
+
+
 def test_the_document_is_the_golden_one() -> None:
     assert text(build(support(), 42)) == GOLDEN.read_text()
 

@@ -166,11 +166,17 @@ def parse(document: object, agent: str) -> FlagSet:
 
 
 def halts(document: object, agent: str) -> bool:
-    """Whether a document, ours or a person's own short one, stops the agent by its kill switch."""
+    """Whether a document, ours or a person's own short one, stops the agent by its kill switch.
+
+    A switch with rules, which we never write, stops somebody; a disabled one leaves it to the agent's
+    code, and that says halt.
+    """
     try:
         flag = document["flags"][f"{agent}.halt"]  # type: ignore[index] # any JSON; guarded
+        if flag.get("targeting") or flag.get("state") == "DISABLED":
+            return True
         return flag["variants"][flag["defaultVariant"]] is True
-    except (KeyError, TypeError, IndexError):
+    except (KeyError, TypeError, IndexError, AttributeError):
         return False
 
 

@@ -51,7 +51,7 @@ class Shop:
         where = ["-n", self.namespace] if here else []
         return subprocess.run(
             [PLUGIN, *arguments, *where],
-            env=self.environment(), capture_output=True, text=True, encoding="utf-8", timeout=60, check=False,
+            env=self.environment(), capture_output=True, text=True, encoding="utf-8", timeout=180, check=False,
         )  # fmt: skip
 
 
@@ -120,7 +120,7 @@ def test_rollback_with_wait_ends_when_the_status_shows_it(shop):
     with waiting:
         assert "Ordered" in waiting.stdout.readline()
         shop.report({"candidate": None, "phase": "RolledBack"})
-        rest, _ = waiting.communicate(timeout=60)
+        rest, _ = waiting.communicate(timeout=180)
     assert waiting.returncode == 0
     assert "serves, and support-77aa01b2c3 is exposed nowhere" in rest
 
@@ -166,7 +166,7 @@ def test_kubectl_finds_it_as_a_plugin(shop):
     environment = {**shop.environment(), "PATH": f"{PLUGIN.parent}:{os.environ['PATH']}"}
     done = subprocess.run(
         [builds.kubectl(), "agent-release", "list", "-n", shop.namespace],
-        env=environment, capture_output=True, text=True, timeout=60, check=False,
+        env=environment, capture_output=True, text=True, timeout=180, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "support" in done.stdout

@@ -13,10 +13,13 @@ from pathlib import Path
 import pytest
 import yaml
 from kubernetes import client, utils
+from tests.api.manifests import release
 from tests.api.server import Server
 from tests.chart.conftest import CHART, NEEDED
 from tests.chart.test_rendering import environment, of_kind
-from tests.support.controlplane import wait_until
+from tests.support.controlplane import api_of, wait_until
+
+from agentrelease.local import controlplane
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "support-agent"
 SHARED = ("crds.install=false", "admission.enabled=false")  # others use the same server
@@ -178,3 +181,47 @@ def answers(url):
             return answer.status == 200
     except urllib.error.HTTPError:
         return False  # not ready yet
+
+
+@pytest.fixture
+def empty_cluster(tmp_path):
+    """A control plane of the test's own, without our kinds, as a first installation meets it."""
+    directory, log = tmp_path / "controlplane", tmp_path / "controlplane.log"
+    with log.open("wb") as sink:
+        process = subprocess.Popen(
+            controlplane.command(directory, watch=os.getpid()),
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+        )
+    try:
+        wait_until(lambda: controlplane.read(directory), 90, "the control plane starts")
+        plane = controlplane.read(directory)
+        with api_of(plane.kubeconfig) as api:
+            yield plane, api
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def test_a_first_installation_protects_at_once_and_a_removal_keeps_the_releases(helm, empty_cluster):
+    plane, api = empty_cluster
+    arguments = ("agentrelease", str(CHART), "-n", "agents", "--create-namespace", *NEEDED)
+    installed = helm("install", *arguments, kubeconfig=plane.kubeconfig)
+    assert installed.returncode == 0, installed.stderr
+    assert "kubectl get agents -A" in installed.stdout
+    server = Server(api, "agents")
+    wait_until(lambda: server.create(release(), strict=True).accepted, 60, "our kinds are served")
+    forged = {"status": {"phase": "Promoted"}}
+
+    def protected():
+        answer = server.merge("AgentRelease", "support", forged, "status")
+        return "written by system:serviceaccount:agents:agentrelease only" in answer.message
+
+    wait_until(protected, 60, "the admission policies are in force")
+    upgraded = helm("upgrade", *arguments, "--set", "replicas=1", kubeconfig=plane.kubeconfig)
+    assert upgraded.returncode == 0, upgraded.stderr
+    assert protected()
+    removed = helm("uninstall", "agentrelease", "-n", "agents", kubeconfig=plane.kubeconfig)
+    assert removed.returncode == 0, removed.stderr
+    assert server.get("AgentRelease", "support").accepted

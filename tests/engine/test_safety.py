@@ -307,3 +307,18 @@ async def _set_weights(stage: Stage, weights: dict[str, int]) -> None:
         for ref in rule["backendRefs"]:
             ref["weight"] = weights[ref["name"]]
     await stage.cluster.replace(route)
+
+
+@pytest.mark.parametrize("phase", ["half", "all", "full"])
+async def test_what_was_allowed_before_a_lowering_is_not_held_against_the_candidate(phase: str) -> None:
+    stage, _ = await serving()
+    v2 = await stage.apply("v2")
+    await stage.run(300, until=phase)
+    await stage.step(looks=1)
+    stage.prometheus_up = False
+    await stage.run(30, until="Loading")
+    stage.prometheus_up = True
+    release = await stage.run(300, until="Promoted")
+    assert release.status.stable is not None
+    assert release.status.stable.revision == v2
+    assert release.status.refused == []

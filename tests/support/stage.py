@@ -227,12 +227,14 @@ class Stage:
     def _work(self, revision: str, tasks: int, audience: str = "external") -> None:
         tally = self.tallies.setdefault((revision, audience), Tally())
         behaviour = self.behaviours.get(revision, Behaviour())
+        # an agent learns of its flags a moment later: it acts by what it reported last
+        level = Autonomy(tally.samples[-1][5]) if tally.samples else Autonomy.OBSERVE
         for _ in range(tasks):
             good = self.random.random() < behaviour.completion
             tally.good += good
             tally.bad += not good
             tally.violations += self.random.random() < behaviour.violations
-            tally.executed += self.random.random() < behaviour.rogue
+            tally.executed += self.random.random() < behaviour.rogue or level >= Autonomy.LIMITED_ACTION
         tally.samples.append(
             (self.now + 0.9, tally.good, tally.bad, tally.violations, tally.executed, self.level(revision))
         )

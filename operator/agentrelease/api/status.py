@@ -83,6 +83,10 @@ class Candidate(Model):
     """Since when evidence has been missing, in Unix seconds; 0 = evidence is there."""
     autonomy_cap: Autonomy | None = None
     """A ceiling that an intervention set; never above the phase's own autonomy."""
+    permitted: Autonomy = Autonomy.OBSERVE
+    """The highest level that its agents may still rightly have; follows a lowering when they report it."""
+    permitted_until: float = 0.0
+    """When the grant before the last lowering has surely lapsed, in Unix seconds; 0 = none is left."""
     fights: list[float] = Field(default_factory=list, max_length=MAX_FIGHTS)
     """When exposure that somebody raised from outside was taken back, in Unix seconds, newest last."""
     outcome: Outcome | None = None
@@ -251,6 +255,10 @@ class ReleaseStatus(Model):
     """What the evidence says, in one word."""
     reason: str = Field(default="", max_length=MAX_MESSAGE)
     """Why, in one sentence."""
+    weight: float | None = None
+    """At a glance: percent of requests that the candidate answers; without one, that stable answers."""
+    autonomy: Autonomy | None = None
+    """At a glance: how far the candidate may go; without one, how far stable may."""
     stable: Serving | None = None
     """The revision that serves."""
     candidate: Candidate | None = None

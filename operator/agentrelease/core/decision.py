@@ -147,7 +147,29 @@ def _apply(release: AgentRelease, s: Situation, step: Step, now: float) -> Relea
             changed = _returned(status, step, now)
         case _:
             changed = _ticked(status, s, step, now)
-    return _recorded(release, changed, step, now)
+    return _recorded(release, _permitted(release, changed, s, now), step, now)
+
+
+def _permitted(release: AgentRelease, status: ReleaseStatus, s: Situation, now: float) -> ReleaseStatus:
+    """Follow which level the candidate's agents may rightly have.
+
+    A lowering reaches agents a moment later, and what they do until then was allowed when they began it: it
+    must not count as forbidden. The old level is over when they report the new one, and at the latest
+    when the old grant's lease has run out.
+    """
+    candidate = status.candidate
+    if candidate is None:
+        return status
+    level = intent.exposure(release.model_copy(update={"status": status})).autonomy
+    until = candidate.permitted_until
+    if level >= candidate.permitted:
+        return _with(status, candidate, permitted=level, permitted_until=0.0)
+    if not until:
+        return _with(status, candidate, permitted_until=now + release.spec.delivery.flags.lease_seconds)
+    reported = s.measured.autonomy is not None and s.measured.autonomy <= level
+    if reported or now >= until:
+        return _with(status, candidate, permitted=level, permitted_until=0.0)
+    return status
 
 
 def _new_candidate(release: AgentRelease, s: Situation, now: float) -> Candidate:

@@ -162,7 +162,8 @@ def _absorbed(
     )
     block = blocks.block(snapshot, guarding.spec, span, problems)
     compared = comparison(release, exposure, span.start, guarding.plan.grid)
-    return ledger.absorb(guarding.plan, block, exposure.autonomy, compared)
+    level = max(exposure.autonomy, candidate.permitted)
+    return ledger.absorb(guarding.plan, block, level, compared)
 
 
 def _stale(release: AgentRelease, candidate: Candidate, guarding: Guarding, snapshot: Snapshot) -> str:

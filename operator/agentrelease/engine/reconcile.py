@@ -324,7 +324,8 @@ class _Look:
             guarding = self._out.guardian.known(self._release)
             if guarding is None:
                 return {}
-            ledger = ledger_of(self._release, guarding.plan, at)
+            # between two exposures nothing was judged, and nothing of that time can be
+            ledger = replace(ledger_of(self._release, guarding.plan, at), through=at)
         update: dict[str, object] = {"evidence": ledger.enter_phase(at).to_json()}
         if decision.intended.weight >= ALL and intent.exposure(self._release).weight < ALL:
             update["reference"] = write_reference(ledger)

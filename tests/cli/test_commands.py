@@ -51,7 +51,7 @@ class Shop:
         where = ["-n", self.namespace] if here else []
         return subprocess.run(
             [PLUGIN, *arguments, *where],
-            env=self.environment(), capture_output=True, text=True, encoding="utf-8", timeout=180, check=False,
+            env=self.environment(), capture_output=True, encoding="utf-8", timeout=180, check=False,
         )  # fmt: skip
 
 

@@ -32,6 +32,8 @@ def statuses():
             "phase": "canary",
             "verdict": "Hold",
             "reason": "collecting",
+            "weight": 5,
+            "autonomy": "suggestion-only",
             "stable": serving | {"since": "2026-11-23T06:50:25Z"},
             "candidate": serving | {"revision": "support-abababab12", "slot": "green", "phaseIndex": 2},
             "exposure": {

@@ -142,7 +142,11 @@ def test_what_the_chart_grants_is_all_that_the_operator_needs(admin, control_pla
         port = started()[0]["port"]
         for path in ("healthz", "readyz"):
             wait_until(lambda p=path: answers(f"http://127.0.0.1:{port}/{p}"), 30, path)
-        wait_until(lambda: leases.read_namespaced_lease(account, home).spec.holder_identity, 30, "it leads")
+        wait_until(
+            lambda: any(x.spec.holder_identity for x in leases.list_namespaced_lease(home).items),
+            60,
+            "it leads",
+        )
 
         def served():
             run_pods(maps, shop)
@@ -150,8 +154,9 @@ def test_what_the_chart_grants_is_all_that_the_operator_needs(admin, control_pla
             release, route = server.get("AgentRelease", "support"), server.get("HTTPRoute", "support")
             rules = route.body["spec"].get("rules", [])
             weights = {ref.get("weight") for rule in rules for ref in rule.get("backendRefs", [])}
+            glance = release.body.get("status", {})
             return (
-                release.body.get("status", {}).get("stable")
+                (glance.get("weight"), glance.get("autonomy")) == (100, "full-action")
                 and server.get("ConfigMap", "support-flags").accepted
                 and 0 in weights
                 and len(weights) == 2

@@ -80,8 +80,8 @@ RESOURCES = (
         (
             Column("Agent", ".metadata.name"),
             Column("Phase", ".status.phase"),
-            Column("Weight", ".status.exposure.intended.weight", "number"),
-            Column("Autonomy", ".status.exposure.intended.autonomy"),
+            Column("Weight", ".status.weight", "number"),
+            Column("Autonomy", ".status.autonomy"),
             Column("Verdict", ".status.verdict"),
             Column("Ready", f"{_READY}.status"),
             Column("Stable", ".status.stable.revision", wide=True),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from agentrelease.core import bounded, ledger, standing, statistics, wealth
+from agentrelease.core import bounded, dispersion, ledger, standing, statistics, wealth
 from bench.decisions.world import BOUNDED, STRATA, World
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 RUNNING, ROLLED_BACK, PROMOTED = 0, 1, 2
+SAMPLES = 100
 
 
 @dataclass
@@ -81,11 +82,10 @@ def _once(r, d, t_c, t_b, n_c, x_c, n_b, x_b, b):
 
 @dataclass
 class Engine:
-    """Wealth of R runs. ``phi`` has shape (R, M)."""
+    """Wealth of R runs."""
 
     plan: Plan
     runs: int
-    phi: Floats
     guarded: bool = True
 
     def __post_init__(self) -> None:
@@ -104,6 +104,8 @@ class Engine:
         self.safe = np.zeros((len(statistics.SAFE_STEPS), *shape[:2]))
         self.required = np.zeros((len(self.plan.required), *shape[:2]))
         self.blocks = 0
+        self.scatter, self.pairs = np.zeros(shape[:2]), np.zeros(shape[:2])
+        self.waiting_n, self.waiting_x = np.zeros(shape[:2]), np.zeros(shape[:2])
 
     def absorb(self, n_c: Floats, x_c: Floats, n_b: Floats, x_b: Floats) -> None:
         """One block: ``n`` (R, S) and ``x`` (R, M, S); no exposures mean that nothing was seen."""
@@ -118,7 +120,7 @@ class Engine:
         arms = (n_c[:, None, :], x_c, n_b[:, None, :], x_b)
         rate = (self.past_x + wealth.PSEUDO_TASKS * self.expected) / (self.past_n + wealth.PSEUDO_TASKS)
         rate = np.clip(rate, 1e-6, 0.999)
-        tempered = self.phi[:, :, None]
+        tempered = self.phi()[:, :, None]
         edge = self.tolerance[0] * rate + self.tolerance[1]
         for place, horizon in enumerate(statistics.HORIZONS):
             t_c = edge + np.sqrt(2 * statistics.EFFORT * edge / horizon) + statistics.EFFORT / (3 * horizon)
@@ -134,9 +136,36 @@ class Engine:
             inside = 0.9 * (self.alone[0] * rate + self.alone[1])
             gain = log_e_values(self.alone, np.minimum(rate, inside), rate, arms) / tempered
             self.required[place] += gain[:, :, STRATA.index(group)]
-        fade = np.where((n_b > 0) | (n_c > 0), wealth.DECAY, 1.0)[:, None, :]
+        self.warm(n_b, x_b)
+
+    def warm(self, n_b: Floats, x_b: Floats) -> None:
+        """What stable alone teaches: rates and dispersion."""
+        fade = np.where((n_b > 0), wealth.DECAY, 1.0)[:, None, :]
         self.past_n = self.past_n * fade + n_b[:, None, :]
         self.past_x = self.past_x * fade + x_b
+        self._see(np.broadcast_to(n_b.sum(axis=1)[:, None], self.pairs.shape), x_b.sum(axis=2))
+
+    def phi(self) -> Floats:
+        """Dispersion as far as it is known (R, M)."""
+        pairs = np.maximum(self.pairs, 1)
+        error, found = np.sqrt(2 / pairs), self.scatter / pairs
+        own = np.where((self.pairs > 0) & (found > 1 + dispersion.CERTAIN * error), found * (1 + error), 1.0)
+        return np.maximum(own, np.median(own, axis=1, keepdims=True))
+
+    def _see(self, n: Floats, x: Floats) -> None:
+        first = self.waiting_n <= 0
+        whole, bad = n + self.waiting_n, x + self.waiting_x
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rate = bad / whole
+            spread = rate * (1 - rate) * (1 / n + 1 / self.waiting_n) * whole / (whole - 1)
+            gap = (self.waiting_x / self.waiting_n - x / n) ** 2 / spread
+        paired = (n > 0) & ~first
+        counted = paired & (rate > 0) & (rate < 1)
+        self.scatter += np.where(counted, gap, 0.0)
+        self.pairs += counted
+        begun = (n > 0) & first
+        self.waiting_n = np.where(begun, n, np.where(paired, 0.0, self.waiting_n))
+        self.waiting_x = np.where(begun, x, np.where(paired, 0.0, self.waiting_x))
 
     def family(self) -> Floats:
         """Log evidence for harm, weighted over metrics (R)."""
@@ -156,11 +185,14 @@ class Engine:
         return ok
 
 
-def run(world: World, plan: Plan, *, soak: int = 30, samples: int = 100, guarded: bool = True) -> Outcome:
+def run(
+    world: World, plan: Plan, *, soak: int = 30, past: World | None = None, guarded: bool = True
+) -> Outcome:
     """Play the procedure on a world; blind rules as in the plan, in ticks of a minute."""
     runs = world.n_c.shape[0]
-    phi = world.phi if world.phi.size else np.ones((runs, len(plan.tested)))
-    engine = Engine(plan, runs, phi, guarded)
+    engine = Engine(plan, runs, guarded)
+    for tick in range(past.ticks if past else 0):
+        engine.warm(past.n_b[:, tick], past.x_b[:, tick])
     state, tick = np.zeros(runs, dtype=np.int64), np.full(runs, world.ticks, dtype=np.int64)
     blind_decision = np.zeros(runs, dtype=bool)
     dark, tasks = np.zeros(runs), np.zeros(runs)
@@ -174,7 +206,7 @@ def run(world: World, plan: Plan, *, soak: int = 30, samples: int = 100, guarded
         family = engine.family()
         peak = np.maximum(peak, family)
         rolled = (family >= bound) | (dark >= dead)
-        ready = seen & (family < np.log(plan.suspect_at)) & (now + 1 >= soak) & (tasks >= samples)
+        ready = seen & (family < np.log(plan.suspect_at)) & (now + 1 >= soak) & (tasks >= SAMPLES)
         promoted = ready & ~rolled & engine.excluded()
         fresh = (state == RUNNING) & (rolled | promoted)
         state[fresh & rolled], state[fresh & promoted] = ROLLED_BACK, PROMOTED

@@ -11,7 +11,6 @@ import numpy as np
 from agentrelease.api.vocabulary import Autonomy
 from agentrelease.core import planner
 from agentrelease.core.assess import Requirements, assess
-from agentrelease.core.dispersion import dispersions
 from agentrelease.core.evidence import Block, Cell, Concurrent, Count
 from agentrelease.core.ledger import Ledger
 from bench.decisions import bound, procedure
@@ -31,7 +30,6 @@ from bench.decisions.world import (
     Scenario,
     World,
     generate,
-    history,
     index,
 )
 
@@ -88,27 +86,11 @@ def compare(
     """Every rule on every scenario at one traffic."""
     for scenario in (*GOOD, *BAD, *LATE):
         world = generate(scenario, per_minute, runs, MINUTES, seed)
-        world.phi = dispersion(scenario, per_minute, runs, seed)
         told(f"{per_minute:g}/min {scenario.name}")
         soak = 240 if scenario.late else 30
         yield row(OURS, world, procedure.run(world, plan, soak=soak))
         for named in RULES:
             yield row(named.name, world, named.rule(world, plan))
-
-
-def dispersion(scenario: Scenario, per_minute: float, runs: int, seed: int) -> np.ndarray:
-    """What the operator would have estimated from stable's last two hours (runs, metrics)."""
-    n, x = history(scenario, per_minute, runs, HISTORY, seed)
-    out = np.ones((runs, len(METRICS)))
-    for run in range(runs):
-        by_metric = {
-            metric: [
-                [Count(n[run, t, s], x[run, t, m, s]) for t in range(HISTORY)] for s in range(len(STRATA))
-            ]
-            for m, metric in enumerate(METRICS)
-        }
-        out[run] = list(dispersions(by_metric).values())
-    return out
 
 
 def row(rule: str, world: World, outcome: Outcome) -> Row:

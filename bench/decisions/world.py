@@ -6,7 +6,7 @@ outcomes (R, T, M, S). Everything follows from the seed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,7 +102,6 @@ class World:
     x_b: Floats
     seen: NDArray[np.bool_]
     excess: Floats
-    phi: Floats = field(default_factory=lambda: np.ones(0))
 
     @property
     def ticks(self) -> int:
@@ -146,13 +145,10 @@ def generate(scenario: Scenario, per_minute: float, runs: int, ticks: int, seed:
     return World(scenario, per_minute, n_c, x_c, n_b, x_b, seen, excess)
 
 
-def history(
-    scenario: Scenario, per_minute: float, runs: int, minutes: int, seed: int
-) -> tuple[Floats, Floats]:
-    """Stable's counts in the minutes before the rollout."""
+def history(scenario: Scenario, per_minute: float, runs: int, minutes: int, seed: int) -> World:
+    """What was there before the rollout; only stable's counts are looked at."""
     past = Scenario("history", True, drift=scenario.drift, clustered=scenario.clustered)
-    world = generate(past, per_minute, runs, minutes, seed + 7919)
-    return world.n_b, world.x_b
+    return generate(past, per_minute, runs, minutes, seed + 7919)
 
 
 def _arm(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import log10
+from math import log, log10, sqrt
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from tests.core.conftest import absorbed, block, event, guardrail, plan
 
 from agentrelease.api.vocabulary import Action, Autonomy, MetricClass
 from agentrelease.core.assess import Requirements, Verdict, assess
+from agentrelease.core.contrast import against_reference, limits
 from agentrelease.core.evidence import Absolute, Block, Cell, Concurrent, Count, Frozen, Paired
 from agentrelease.core.guardrails import Margin, MetricVerdict
 from agentrelease.core.standing import stand
@@ -112,6 +114,18 @@ def test_one_forbidden_action_is_enough_whatever_the_rest_says(steady) -> None:
     found = judged(made, absorbed(made, blocks))
     assert (found.verdict, found.action) == (Verdict.ROLLBACK, Action.ROLLBACK)
     assert found.reason == "forbidden: 1 forbidden at any autonomy; one is enough"
+
+
+def test_an_event_line_says_what_was_seen_and_since_when_nothing_was() -> None:
+    made = plan(event("forbidden", when_autonomy=frozenset({Autonomy.OBSERVE})))
+    clean = absorbed(made, [block(9, {}, events={"forbidden": 0})])
+    dirty = absorbed(made, [block(9, {}, events={"forbidden": 2})])
+    (passed,), (harmed,) = judged(made, clean).metrics, judged(made, dirty).metrics
+    (dark,) = judged(made, clean, late=300.0).metrics
+    assert (passed.verdict, passed.why) == (MetricVerdict.PASS, "0 forbidden at observe; one is enough")
+    assert (harmed.verdict, harmed.why) == (MetricVerdict.HARM, "2 forbidden at observe; one is enough")
+    assert (dark.verdict, dark.why) == (MetricVerdict.BLIND, "no usable evidence of forbidden")
+    assert judged(made, clean, late=299.0).metrics[0].verdict is MetricVerdict.PASS
 
 
 def test_missing_evidence_drains_and_then_rolls_back_and_never_promotes(steady) -> None:
@@ -354,6 +368,35 @@ def test_a_short_record_is_trusted_less_than_a_long_one() -> None:
         for n in (100, 10_000)
     ]
     assert evidence[0] < evidence[1]
+
+
+def test_the_limits_of_a_record_contain_the_truth_and_narrow_with_it() -> None:
+    risk = log(2 * 1 / 0.01)
+    low, high = limits(Count(100, 0), 1)
+    assert low == 0.0
+    assert high == pytest.approx(2 * risk / 100)
+    for n in (1000, 100_000):
+        low, high = limits(Count(n, n / 10), 1)
+        assert stats.poisson.cdf(n / 10, n * high) <= 0.005
+        assert stats.poisson.sf(n / 10 - 1, n * low) <= 0.005
+        assert 0.1 - 4 * sqrt(0.1 / n) < low < 0.1 < high < 0.1 + 4 * sqrt(0.1 / n)
+    assert limits(Count(1000, 100), 12)[1] > limits(Count(1000, 100), 1)[1]
+
+
+def test_pairs_say_the_same_as_the_rates_that_they_are_about() -> None:
+    """10 against 01 and a share of 11 is the candidate's rate against stable's, whatever the margin."""
+    for relative, absolute in ((1.0, 0.05), (1.5, 0.02), (0.8, 0.1)):
+        margin = Margin(relative, absolute)
+        made = guardrail(tolerance=margin, max_harm=Margin(2.0, 0.2), max_harm_stratum=Margin(2.0, 0.3))
+        only_c, only_b, both = 0.10, 0.04, 0.06
+        cell = Cell(Count(100, 100 * (only_c + both)), Count(100, 100 * (only_b + both)), 100 * both)
+        contrast = against_reference(made, "", cell, Paired(), 0.1)
+        assert contrast is not None
+        (n, x_c), (m, x_b), (r, d) = contrast.tolerance.candidate, contrast.tolerance.stable, margin.pair()
+        assert n == m == 100
+        assert (x_c - r * x_b) / 100 - d == pytest.approx((only_c + both) - margin.of(only_b + both))
+        assert not contrast.tolerance.bounded
+        assert contrast.rate == 0.05
 
 
 def test_a_record_without_this_stratum_uses_all_of_it_and_one_without_the_metric_is_blind() -> None:

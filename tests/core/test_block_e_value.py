@@ -192,6 +192,15 @@ def test_a_plain_bound_needs_no_stable(form) -> None:
     assert with_stable == form((0.0, 0.1), (0.2, 0.5), (50, 20), (0, 0)) > 0.0
 
 
+def test_the_bernoulli_form_is_for_rates_inside_zero_and_one_only() -> None:
+    assert bounded.fits((1.0, 0.05), (0.2, 0.1))
+    for margin, rates_ in [
+        ((1.0, 0.9), (0.99, 0.1)), ((1.0, 0.05), (1.0, 0.1)), ((1.0, 0.05), (0.0, 0.1)),
+        ((1.0, 0.05), (0.2, 0.0)), ((0.5, 0.05), (0.2, 1.0)),
+    ]:  # fmt: skip
+        assert not bounded.fits(margin, rates_)
+
+
 def test_two_counters_scraped_a_moment_apart_cannot_break_the_logarithm() -> None:
     margin = (1.0, 0.01)
     over = bounded.log_e_value(margin, (0.2, 0.1), (10, 12), (100, 103))

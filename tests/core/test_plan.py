@@ -169,8 +169,12 @@ def test_policies_of_a_release_join_to_the_stricter_one() -> None:
     assert compile_plan([first], 60.0)[0] == first
 
 
-def test_dispersion_reaches_the_plan() -> None:
+def test_dispersion_and_unit_reach_the_plan() -> None:
     assert compile_plan([spec(COMPLETION)], 60.0, {"task-completion": 3.0})[1].phi == {"task-completion": 3.0}
+    assert compiled(COMPLETION, unit="session").independent
+    assert not compiled(COMPLETION).independent
+    mixed = compile_plan([spec(COMPLETION, unit="session"), spec(VIOLATIONS)], 60.0)[1]
+    assert not mixed.independent
 
 
 def test_defaults_of_every_class_are_in_order_and_say_how_safe_they_are() -> None:

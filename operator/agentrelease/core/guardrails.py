@@ -117,8 +117,9 @@ class Plan:
     ``false_rollback`` bounds the probability that any tested metric ever breaches while every metric is
     within tolerance in every stratum. ``required`` are stratum keys that must be shown safe by themselves.
     ``stale_after`` and ``blind_after`` are seconds without usable evidence until draining and stepping
-    down; ``grid`` is the block length in seconds. ``phi`` is metric → dispersion (variance over
-    that of independent outcomes) by which its evidence is tempered.
+    down; ``grid`` is the block length in seconds. Evidence is tempered by dispersion (variance over that of
+    independent outcomes): by ``phi`` where a metric has one there, else by what stable's blocks show,
+    unless outcomes are ``independent`` because they are counted in the randomised unit.
     """
 
     guardrails: tuple[Guardrail, ...]
@@ -131,6 +132,7 @@ class Plan:
     suspect_at: float = 4.0
     mismatch_at: float = 1000.0
     phi: Mapping[str, float] = field(default_factory=dict)
+    independent: bool = False
 
     def __post_init__(self) -> None:
         _check_budgets(self)

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from agentrelease.core import wealth
-from agentrelease.core.evidence import Concurrent, Count
+from agentrelease.core.dispersion import Scatter, floored
+from agentrelease.core.evidence import Concurrent, Count, folded
 from agentrelease.core.rounding import exact
 from agentrelease.core.spread import Spread
 from agentrelease.core.wealth import MetricState, Onset, Step, StratumState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
     from agentrelease.api.vocabulary import Autonomy
@@ -64,12 +65,22 @@ class Ledger:
     mode: str = ""
 
     @classmethod
-    def new(cls, plan: Plan, at: float) -> Ledger:
-        """Return an empty ledger at ``at`` (unix seconds)."""
+    def new(cls, plan: Plan, at: float, history: Iterable[Block] = ()) -> Ledger:
+        """Return an empty ledger at ``at`` (unix seconds).
+
+        ``history`` is blocks of stable from before, two hours or so. Its rates make the first bets good ones,
+        and its dispersion protects the first blocks from correlated outcomes.
+        """
+        onset = Onset(1.0)
+        metrics = {g.name: wealth.new_metric(onset, at) for g in plan.tested}
+        for block in history:
+            for g in plan.tested:
+                cells = folded(block.cells.get(g.name, {}), metrics[g.name].strata, plan.required)
+                metrics[g.name] = wealth.warm(metrics[g.name], cells, onset)
         return cls(
             through=at,
             phase_at=at,
-            metrics={g.name: wealth.new_metric(Onset(1.0), at) for g in plan.tested},
+            metrics=metrics,
             events={g.name: 0 for g in plan.events},
             events_at={g.name: at for g in plan.events},
         )
@@ -89,6 +100,14 @@ class Ledger:
             events_at={g.name: self.events_at.get(g.name, at) for g in plan.events},
         )
 
+    def phi(self, plan: Plan) -> dict[str, float]:
+        """Dispersion by metric, as far as it is known from past blocks."""
+        if plan.independent:
+            return {g.name: plan.phi.get(g.name, 1.0) for g in plan.tested}
+        states = {g.name: self.metrics.get(g.name) for g in plan.tested}
+        own = floored({name: state.scatter.phi if state else 1.0 for name, state in states.items()})
+        return own | {name: phi for name, phi in plan.phi.items() if name in own}
+
     def enter_phase(self, at: float) -> Ledger:
         """Return the ledger for a new phase: safety, samples and blindness start anew, harm goes on."""
         return replace(
@@ -107,11 +126,11 @@ class Ledger:
         before, after = waiting_share(epochs_begun(self.blocks)), waiting_share(epochs_begun(self.blocks + 1))
         onset = Onset(waiting=after, fresh=before - after)
         step = Step(block.end, not block.problems, comparison, plan.required, onset)
-        metrics: dict[str, MetricState] = {}
+        metrics, phi = {}, self.phi(plan)
         for guardrail in plan.tested:
-            name, phi = guardrail.name, plan.phi.get(guardrail.name, 1.0)
+            name = guardrail.name
             state = self.metrics.get(name) or wealth.new_metric(Onset(before), self.phase_at)
-            metrics[name] = wealth.absorb(guardrail, state, block.cells.get(name, {}), step, phi)
+            metrics[name] = wealth.absorb(guardrail, state, block.cells.get(name, {}), step, phi[name])
         events, events_at = self._after_events(plan, block, autonomy)
         return Ledger(
             through=block.end,
@@ -205,14 +224,16 @@ def _dump(state: MetricState, places: Mapping[str, int]) -> list[Any]:
         for key, s in state.strata.items()
     ]  # fmt: skip
     bets = [list(state.pooled), list(state.bound), list(state.safe), dict(state.required)]
-    return [*bets, state.known_at, strata]
+    seen = state.scatter
+    scatter = [seen.seen, seen.pairs, seen.waiting.n, seen.waiting.x]
+    return [*bets, state.known_at, strata, scatter]
 
 
 def _load(entry: list[Any], names: list[str]) -> MetricState:
-    pooled, bound, safe, required, known_at, strata = entry
+    pooled, bound, safe, required, known_at, strata, (seen, pairs, n, x) = entry
     return MetricState(
         tuple(pooled), tuple(bound), tuple(safe), required, known_at,
-        {names[row[0]]: _stratum(*row[1:]) for row in strata},
+        {names[row[0]]: _stratum(*row[1:]) for row in strata}, Scatter(seen, pairs, Count(n, x)),
     )  # fmt: skip
 
 

@@ -66,6 +66,7 @@ def compile_plan(
         stale_after=spec.stale_after.seconds,
         blind_after=spec.blind_after.seconds,
         phi=phi or {},
+        independent=spec.unit == "session",
     )
     return spec, plan
 
@@ -91,6 +92,7 @@ def join(specs: Sequence[api.GuardrailPolicySpec]) -> api.GuardrailPolicySpec:
             update={
                 "strata": strata,
                 "metrics": [*first.metrics, *other.metrics],
+                "unit": "session" if {first.unit, other.unit} == {"session"} else "task",
                 "false_rollback": min(first.false_rollback, other.false_rollback),
                 "stale_after": min(first.stale_after, other.stale_after, key=lambda span: span.seconds),
                 "blind_after": min(first.blind_after, other.blind_after, key=lambda span: span.seconds),

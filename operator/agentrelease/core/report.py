@@ -117,7 +117,7 @@ def _line(
     plan, state = grounds.plan, grounds.ledger.metrics[guardrail.name]
     candidate, stable = counts(state, key)
     spread = joined(s.spread for k, s in state.strata.items() if matches(key, k))
-    middle, radius = spread.estimate, spread.radius(INTERVAL_RISK, plan.phi.get(guardrail.name, 1.0))
+    middle, radius = spread.estimate, spread.radius(INTERVAL_RISK, grounds.ledger.phi(plan)[guardrail.name])
     known = middle is not None and radius < inf
     return MetricReport(
         name=guardrail.name,

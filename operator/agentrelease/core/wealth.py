@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from agentrelease.core import statistics
 from agentrelease.core.contrast import against_bound, against_reference
+from agentrelease.core.dispersion import Scatter
 from agentrelease.core.evidence import Absolute, Count, folded, matches, total
 from agentrelease.core.rounding import exact, short
 from agentrelease.core.spread import Spread
@@ -39,6 +40,7 @@ _HARM = (0,) * len(statistics.HORIZONS)
 _SAFE = (0,) * len(statistics.SAFE_STEPS)
 _NONE = Count(0, 0)
 _LEVEL = Spread()
+_EVEN = Scatter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class MetricState:
     required: Mapping[str, int] = field(default_factory=dict)
     known_at: float = 0.0
     strata: Mapping[str, StratumState] = field(default_factory=dict)
+    scatter: Scatter = _EVEN
 
     def enter_phase(self, at: float) -> MetricState:
         """Forget what belongs to a phase: safety, sample counts, and the time without evidence."""
@@ -122,6 +125,16 @@ def new_metric(onset: Onset, at: float) -> MetricState:
     return MetricState(pooled=onset.initial(), bound=onset.initial(), known_at=at)
 
 
+def warm(state: MetricState, cells: Mapping[str, Cell], onset: Onset) -> MetricState:
+    """Return the state after a block of stable alone, from before the release: rates and dispersion only."""
+    strata = _opened(state.strata, cells, onset)
+    for key, cell in cells.items():
+        if cell.stable is not None:
+            strata[key] = replace(strata[key], past=_faded(strata[key].past, cell.stable))
+    scatter = state.scatter.after(total(cell.stable for cell in cells.values()) or _NONE)
+    return replace(state, strata=strata, scatter=scatter)
+
+
 def absorb(
     guardrail: Guardrail, state: MetricState, cells: Mapping[str, Cell], step: Step, phi: float
 ) -> MetricState:
@@ -150,6 +163,7 @@ def absorb(
         strata={
             key: _moved(guardrail, s, cells.get(key), harm.get(key, _HARM), step) for key, s in strata.items()
         },
+        scatter=state.scatter.after(total(cell.stable for cell in cells.values()) or _NONE),
     )
 
 

@@ -9,10 +9,10 @@ workers ?= 4
 # Any arguments for pytest, e.g. make test tests='tests/core -x'
 tests ?=
 
-.PHONY: help setup builds demo test bench lint types imports crds kind clean
+.PHONY: help setup builds demo test bench bench-decisions lint types imports crds kind clean
 
 help: ## list the targets
-	awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## make .venv from the lock file (installs uv where there is none)
 	scripts/bootstrap
@@ -28,6 +28,9 @@ test: builds lint types imports ## run every check and every test, on real parts
 
 bench: builds ## measure: builds, starts, reaction to a violation, memory
 	$(python) -m bench
+
+bench-decisions: setup ## measure: wrong decisions and delays, beside models of other controllers (minutes)
+	$(python) -m bench.decisions
 
 lint: setup ## style and format of all Python code
 	$(python) -m ruff check --quiet --output-format concise

@@ -285,9 +285,11 @@ def _recorded(release: AgentRelease, status: ReleaseStatus, step: Step, now: flo
         return status
     before, after = release.status, status
     moved = after.candidate or before.candidate or after.stable
+    ended = before.candidate.outcome if before.candidate and step.move is Move.FINISH else step.outcome
+    out = step.move in (Move.FINISH, Move.RETURN) and ended is Outcome.ROLLED_BACK
     entry = Transition(
         at=stamp(now),
-        phase=reporting.phase_word(after),
+        phase="RolledBack" if out else reporting.phase_word(after),
         revision=moved.revision if moved else "",
         from_=reporting.phase_word(before),
         to=f"{step.move}: {step.cause}",

@@ -49,7 +49,7 @@ def describe(s: Situation, after: AgentRelease, step: Step, intended: Exposure, 
     status = after.status
     word = phase_word(status)
     refused = status.candidate is None and any(r.digest == s.desired.digest for r in status.refused)
-    if refused and step.cause != "Promoted":
+    if refused and (status.stable is None or status.stable.digest != s.desired.digest):
         word = "RolledBack"
     update = {
         "observed_generation": after.generation,

@@ -367,6 +367,10 @@ def _settled(s: Situation, _now: float) -> Step | None:
     stable = s.release.status.stable
     if stable is None or stable.digest != s.desired.digest:
         return None
+    if s.live.halted:
+        return Step(
+            Move.KEEP, "Halted", f"{stable.revision} serves, but a person halted the agent: it may do nothing"
+        )
     return Step(Move.KEEP, "Promoted", f"{stable.revision} serves at {stable.autonomy}")
 
 

@@ -201,6 +201,11 @@ def test_a_phase_ends_only_when_what_it_asks_for_is_there(steady, asked: Require
     assert (found.verdict, found.reason) == (Verdict.HOLD, said)
 
 
+def test_required_samples_that_are_there_do_not_hold(steady) -> None:
+    asked = Requirements(1200, {"": 1200}, not_before=2401.0)
+    assert judged(plan(), absorbed(plan(), steady(40, (30, 3))), asked).verdict is Verdict.PROMOTE
+
+
 def test_required_samples_count_in_what_is_still_needed(steady) -> None:
     found = judged(plan(), absorbed(plan(), steady(40, (30, 3))), Requirements(min_samples=5000))
     assert found.still_needed == 3800

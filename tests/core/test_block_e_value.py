@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, localcontext
 from itertools import product
 from math import exp, isclose, log
 
@@ -101,10 +102,17 @@ def test_the_projection_is_the_nearest_point_of_the_boundary(margin, rate, n_c, 
         assert distance(found) <= oracle.fun + 1e-7 * abs(oracle.fun)
 
 
-def test_the_projection_does_not_cancel_away_at_rates_of_one_in_a_million() -> None:
-    b = statistics.projection(1.0, 1e-3, (50.0, 1e6), (5e-3, 1e-6))
-    slope = 50 * (1 - 5e-3 / (b + 1e-3)) + 1e6 * (1 - 1e-6 / b)
-    assert abs(slope) < 1e-3
+@pytest.mark.parametrize("t_b", ["0.000000001", "0.0001", "0.3"])
+def test_the_projection_keeps_its_digits_however_rare_the_event(t_b: str) -> None:
+    """Against the textbook form of the root with fifty digits."""
+    with localcontext() as context:
+        context.prec = 50
+        r, d, n_c, n_b, t_c, t = (Decimal(v) for v in ("1.1", "0.05", "50", "1000", "0.06", t_b))
+        a = r * n_c + n_b
+        q = d * a - r * (n_c * t_c + n_b * t)
+        exact = float((-q + (q * q + 4 * r * a * n_b * t * d).sqrt()) / (2 * r * a))
+    found = statistics.projection(1.1, 0.05, (50.0, 1000.0), (0.06, float(t_b)))
+    assert isclose(found, exact, rel_tol=1e-13)
 
 
 @given(x_c=numbers, x_b=numbers, rate=rates, margin=st.sampled_from(MARGINS))

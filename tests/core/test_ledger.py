@@ -13,6 +13,7 @@ from agentrelease.api.vocabulary import Autonomy
 from agentrelease.core.evidence import Absolute, Block, Cell, Concurrent, Count, Frozen, Paired
 from agentrelease.core.ledger import Ledger
 from agentrelease.core.standing import harm_of, log_safety, stand
+from agentrelease.core.wealth import UNIT, Onset
 
 TWO = plan(
     guardrail("failures", weight=0.5, ceiling=0.4),
@@ -156,6 +157,33 @@ def test_strata_beyond_the_first_two_dozen_share_one_and_required_ones_never_do(
         len(ledger.absorb(made, block(3, {"failures": cells}), Autonomy.OBSERVE, Concurrent()).to_json())
         < 4000
     )
+
+
+def test_a_latecomer_with_little_stake_never_lifts_the_evidence_in_later_epochs() -> None:
+    made = plan()
+    ledger = absorbed(made, [block(n, {"failures": {"a": ((40, 1), (570, 57))}}) for n in range(40)])
+    before = stand(made, ledger).family
+    assert before < -1.0
+    for number in range(40, 110):
+        quiet = {"a": ((0, 0), (0, 0)), "b": ((0, 0), (0, 0))}
+        ledger = ledger.absorb(made, block(number, {"failures": quiet}), Autonomy.OBSERVE, Concurrent())
+        assert stand(made, ledger).family <= before + 2e-3
+    newcomer = ledger.metrics["failures"].strata["b"]
+    assert newcomer.stake < -5000
+    worth = Onset(ledger.waiting).log_evidence(newcomer.harm, newcomer.stake)
+    assert worth == pytest.approx(newcomer.stake / UNIT, abs=2e-3)
+
+
+@pytest.mark.parametrize("candidate", [(300, 20), (300, 90)])
+def test_dispersion_divides_all_evidence_alike(candidate: tuple[float, float]) -> None:
+    made, tempered = plan(required=("",)), plan(required=("",), phi={"failures": 2.0})
+    one = block(0, {"failures": {"": (candidate, (5700, 570))}})
+    plain, divided = absorbed(made, [one]).metrics["failures"], absorbed(tempered, [one]).metrics["failures"]
+    for name in ("pooled", "safe"):
+        fresh = absorbed(made, [block(0, {})]).metrics["failures"]
+        gains = zip(getattr(plain, name), getattr(divided, name), getattr(fresh, name), strict=True)
+        assert all(half - zero == pytest.approx((full - zero) / 2, abs=2) for full, half, zero in gains)
+    assert divided.required[""] == pytest.approx(plain.required[""] / 2, abs=2)
 
 
 def test_onset_shares_out_all_wealth_and_no_more() -> None:

@@ -250,6 +250,11 @@ def test_a_guardrail_checks_its_own_numbers(changed: dict[str, float], path: str
     assert caught.value.path.endswith(path)
 
 
+def test_a_plan_doubts_at_four_to_one_and_a_split_at_a_thousand() -> None:
+    made = plan()
+    assert (made.suspect_at, made.mismatch_at, made.min_blocks) == (4.0, 1000.0, 1)
+
+
 def test_a_plan_without_guardrails_is_refused() -> None:
     from agentrelease.core.guardrails import Plan
 

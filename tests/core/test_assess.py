@@ -316,6 +316,13 @@ def test_a_ceiling_is_a_breach_even_when_stable_is_no_better(steady) -> None:
     assert found.reason.startswith("failures is worse than the bound of 20 %")
 
 
+def test_being_under_a_ceiling_does_not_prove_being_as_good_as_stable(steady) -> None:
+    made = plan(guardrail(ceiling=0.9))
+    found = judged(made, absorbed(made, steady(40, (30, 4.4))))
+    assert found.verdict is not Verdict.PROMOTE
+    assert found.metrics[0].safe_evidence < 0.5
+
+
 def test_a_floor_on_the_good_rate_is_a_ceiling_on_the_bad_one() -> None:
     assert guardrail(floor=0.8).bound == pytest.approx(0.2)
     assert guardrail(floor=0.8, ceiling=0.1).bound == 0.1
@@ -329,6 +336,17 @@ def test_a_first_release_is_judged_by_bounds_alone(steady) -> None:
     assert judged(bound, absorbed(bound, alone, Absolute())).verdict is Verdict.PROMOTE
     strict = plan(guardrail(ceiling=0.03))
     assert judged(strict, absorbed(strict, alone, Absolute())).verdict is Verdict.ROLLBACK
+
+
+def test_a_required_stratum_without_a_bound_is_not_safe_by_itself() -> None:
+    made = plan(
+        guardrail("failures", weight=0.5, ceiling=0.5), guardrail("slow", weight=0.5), required=("tier=high",)
+    )
+    cells = {"tier=high": Cell(Count(30, 3))}
+    blocks = [Block(60.0 * n, 60.0 * n + 60, {"failures": cells, "slow": cells}) for n in range(9)]
+    ledger = absorbed(made, blocks, Absolute())
+    assert ledger.metrics["slow"].required == {"tier=high": 0}
+    assert ledger.metrics["failures"].required["tier=high"] > 0
 
 
 def test_a_first_release_needs_required_strata_within_the_bound_too() -> None:

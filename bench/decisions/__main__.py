@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 VOLUMES = (100.0, 600.0, 6000.0)
 
 NOTE = """\
-Simulated releases: 5 % of the traffic for the candidate, six metrics with base rates of 0.2 to 10 %, three
-strata (60, 30 and 10 % of the traffic), blocks of a minute, six hours, two hours of stable's history. The other rules are
-models of what their documentation says, not the products (`bench/decisions/rules.py`), and their fixed limits know
-stable's long-run rate, which nobody does in production. At 100 requests a minute a candidate serves 1,800 tasks in six
-hours, and some 4,000 are needed to exclude a tripled violation rate: holding is the right answer there.
+Simulated releases: 5 % of the traffic for the candidate, six metrics with base rates of 0.2 to 10 %,
+three strata (60, 30 and 10 % of the traffic), blocks of a minute, six hours, two hours of stable's
+history. The other rules are models of what their documentation says, not the products
+(`bench/decisions/rules.py`), and their fixed limits know stable's long-run rate, which nobody does in
+production. At 100 requests a minute a candidate serves 1,800 tasks in six hours, and some 4,000 are
+needed to exclude a tripled violation rate: holding is the right answer there.
 
 ![Wrong decisions at 100 requests a minute](errors-100.svg)
 ![Wrong decisions at 600 requests a minute](errors-600.svg)

@@ -81,11 +81,9 @@ def main() -> int:
     console.print(f"{options.runs} runs a cell, seed {options.seed}, {time.monotonic() - began:.0f} s")
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
-        head = f"Written by `python -m bench.decisions --runs {options.runs} --seed {options.seed} --out …`.\n\n{NOTE}\n"
-        text = (
-            "# Decision quality, measured\n\n"
-            + head
-            + "\n".join(show.markdown(*section) for section in sections)
+        how = f"python -m bench.decisions --runs {options.runs} --seed {options.seed} --out …"
+        text = f"# Decision quality, measured\n\nWritten by `{how}`.\n\n{NOTE}\n" + "\n".join(
+            show.markdown(*section) for section in sections
         )
         (options.out / "results.md").write_text(text)
         for volume in VOLUMES:

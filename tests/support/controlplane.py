@@ -12,7 +12,6 @@ import re
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 import uuid
 from pathlib import Path
@@ -21,8 +20,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from agentrelease.local import controlplane
-from agentrelease.local.artefacts import claim
+from agentrelease.local import artefacts, controlplane
 from agentrelease.local.processes import tail
 
 if TYPE_CHECKING:
@@ -40,8 +38,14 @@ _START_SECONDS, _STOP_SECONDS = 180, 30
 def open_run() -> None:
     """Call in pytest_configure: the main process makes the run's directory, workers find it."""
     if "PYTEST_XDIST_WORKER" not in os.environ:
-        os.environ[_RUN] = tempfile.mkdtemp(prefix="agentrelease-tests-")
-        os.environ[_OWNER] = str(os.getpid())
+        runs = artefacts.root() / "test-runs"
+        runs.mkdir(parents=True, exist_ok=True)
+        for old in runs.iterdir():  # of runs that were killed; their control planes have ended by themselves
+            if not Path(f"/proc/{old.name}").exists():
+                shutil.rmtree(old, ignore_errors=True)
+        run = runs / str(os.getpid())
+        run.mkdir(exist_ok=True)
+        os.environ |= {_RUN: str(run), _OWNER: str(os.getpid())}
 
 
 def close_run() -> None:
@@ -72,7 +76,7 @@ def control_plane() -> ControlPlane:
     if found := controlplane.existing():
         return found
     directory, log = Path(os.environ[_RUN]) / "controlplane", Path(os.environ[_RUN]) / "controlplane.log"
-    with claim(directory):
+    with artefacts.claim(directory):
         if controlplane.read(directory) is None:
             _start(directory, log)
     return controlplane.read(directory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import exp
 
 import pytest
@@ -184,6 +185,8 @@ def test_dispersion_divides_all_evidence_alike(candidate: tuple[float, float]) -
         gains = zip(getattr(plain, name), getattr(divided, name), getattr(fresh, name), strict=True)
         assert all(half - zero == pytest.approx((full - zero) / 2, abs=2) for full, half, zero in gains)
     assert divided.required[""] == pytest.approx(plain.required[""] / 2, abs=2)
+    doubted = absorbed(tempered, [replace(one, problems=("stale",))]).metrics["failures"]
+    assert doubted.safe == tuple(min(0, wealth) for wealth in divided.safe)
 
 
 def test_onset_shares_out_all_wealth_and_no_more() -> None:

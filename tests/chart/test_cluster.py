@@ -162,7 +162,11 @@ def test_what_the_chart_grants_is_all_that_the_operator_needs(admin, control_pla
                 and len(weights) == 2
             )
 
-        wait_until(served, 120, "the first bundle serves, by flags and by route")
+        try:
+            wait_until(served, 120, "the first bundle serves, by flags and by route")
+        except pytest.fail.Exception as failure:
+            status = server.get("AgentRelease", "support").body.get("status")
+            pytest.fail(f"{failure}\n{json.dumps(status)}\n{log.read_text(encoding='utf-8')[-4000:]}")
         assert server.get("AgentRelease", "support").body["metadata"]["finalizers"]
     said = log.read_text(encoding="utf-8")
     assert "orbidden" not in said, [line for line in said.splitlines() if "orbidden" in line][:3]

@@ -117,7 +117,7 @@ def limits(record: Count, strata: int) -> Pair:
     more than ``sqrt(2 m L)`` (plus ``L/3`` above) with probability at most ``e^-L`` each.
     """
     risk = log(2.0 * strata / RECORD_RISK)
-    low = max(0.0, sqrt(max(0.0, record.x + risk / 6.0)) - sqrt(risk / 2.0))
+    low = max(0.0, sqrt(record.x + risk / 6.0) - sqrt(risk / 2.0))
     high = sqrt(risk / 2.0) + sqrt(record.x + risk / 2.0)
     return low * low / record.n, high * high / record.n
 

@@ -30,6 +30,7 @@ from bench.decisions.world import (
     Scenario,
     World,
     generate,
+    history,
     index,
 )
 
@@ -88,7 +89,8 @@ def compare(
         world = generate(scenario, per_minute, runs, MINUTES, seed)
         told(f"{per_minute:g}/min {scenario.name}")
         soak = 240 if scenario.late else 30
-        yield row(OURS, world, procedure.run(world, plan, soak=soak))
+        past = history(scenario, per_minute, runs, HISTORY, seed)
+        yield row(OURS, world, procedure.run(world, plan, soak=soak, past=past))
         for named in RULES:
             yield row(named.name, world, named.rule(world, plan))
 

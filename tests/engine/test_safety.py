@@ -322,3 +322,23 @@ async def test_what_was_allowed_before_a_lowering_is_not_held_against_the_candid
     assert release.status.stable is not None
     assert release.status.stable.revision == v2
     assert release.status.refused == []
+
+
+@pytest.mark.parametrize("budget", ["10s", "10m"], ids=["hold-budget", "blind-after"])
+async def test_one_guardrail_without_evidence_holds_then_ends_exposure_and_is_no_verdict(budget: str) -> None:
+    stage, v1 = await serving()
+    v2 = await stage.apply("v2", rollback={"holdBudget": budget})
+    await stage.run(300, until="half")
+    await stage.step(looks=1)
+    stage.missing = {"agentrelease_policy_violations_total"}
+    seen = set()
+    for _ in range(40):
+        await stage.step()
+        seen.add((await stage.release()).status.phase)
+    assert seen <= {"half", "Loading", "shadow"}, "nothing above a half was reached without it"
+    assert stage.reach()[v2][0] == 0.0
+    assert stage.reach()[v1][0] == 1.0
+    stage.missing = set()
+    release = await stage.run(400, until="Promoted")
+    assert release.status.stable is not None
+    assert release.status.stable.revision == v2

@@ -93,6 +93,7 @@ class Stage:
         self.tallies: dict[tuple[str, str], Tally] = {}  # by revision and audience
         self.prometheus_up = True
         self.accepts_routes = True
+        self.missing: set[str] = set()  # metrics that nobody exports any more
         self.exposed: list[tuple[float, str, float]] = []  # (time, revision, weight live)
         self.told = Told()
         self.epoch: int | None = 1
@@ -256,6 +257,8 @@ class Stage:
         found: dict[str, list[Series]] = {}
 
         def add(name: str, labels: dict[str, str], values: list[tuple[float, float]]) -> None:
+            if name in self.missing:
+                return
             samples = tuple(Sample(at, value) for at, value in values)
             found.setdefault(name, []).append(Series(labels, samples))
 

@@ -81,6 +81,11 @@ class Assessment:
         return self.grounds.standing.family / log(10.0)
 
     @property
+    def blinded(self) -> bool:
+        """Whether the verdict rests on missing evidence alone, which says nothing about the bundle."""
+        return self.verdict in (Verdict.DRAIN, Verdict.ROLLBACK) and not _breaches(self.grounds)
+
+    @property
     def blind_for(self) -> float:
         """Seconds without usable evidence of some guardrail."""
         return max(0.0, self.grounds.now - self.grounds.oldest()[1])

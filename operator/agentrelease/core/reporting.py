@@ -151,12 +151,13 @@ def _conditions(
     settled = not moving and status.stable is not None and status.stable.digest == s.desired.digest
     stalled = not moving and not settled and step.move is Move.KEEP and step.cause != "NotLeading"
     withdrawing = status.candidate is not None and status.candidate.stage is Stage.WITHDRAWING
-    said = [
+    said: list[tuple[str, bool | None, str, str]] = [
         ("Ready", settled, step.cause, step.reason),
         ("Reconciling", moving or not (settled or stalled), step.cause, step.reason),
         ("Stalled", stalled, step.cause, step.reason),
         ("BundlePinned", True, "DigestKnown", s.desired.digest),
-        ("TelemetryAvailable", not s.blind, "Reading" if not s.blind else "EvidenceMissing", s.blind),
+        ("EvalsPassed", None, "NotConfigured", "no offline evaluations are part of this release"),
+        _telemetry(s, status),
         *_sync(s, status),
         (
             "AwaitingApproval",
@@ -177,7 +178,13 @@ def _conditions(
     ]
 
 
-def _sync(s: Situation, status: ReleaseStatus) -> list[tuple[str, bool, str, str]]:
+def _telemetry(s: Situation, status: ReleaseStatus) -> tuple[str, bool | None, str, str]:
+    if s.release.status.candidate is None or status.candidate is None:
+        return "TelemetryAvailable", None, "NotAsked", "evidence is read while a candidate is on its way"
+    return "TelemetryAvailable", not s.blind, "EvidenceMissing" if s.blind else "Reading", s.blind
+
+
+def _sync(s: Situation, status: ReleaseStatus) -> list[tuple[str, bool | None, str, str]]:
     candidate = status.candidate
     in_phase = candidate is not None and candidate.stage is Stage.RUNNING
     return [
@@ -187,14 +194,14 @@ def _sync(s: Situation, status: ReleaseStatus) -> list[tuple[str, bool, str, str
     ]
 
 
-def _lacking(kind: str, missing: str) -> tuple[str, bool, str, str]:
+def _lacking(kind: str, missing: str) -> tuple[str, bool | None, str, str]:
     return kind, not missing, "NotInSync" if missing else "InSync", missing
 
 
 def _condition(
-    kind: str, on: bool, reason: str, message: str, old: Condition | None, generation: int, now: float
+    kind: str, on: bool | None, reason: str, message: str, old: Condition | None, generation: int, now: float
 ) -> Condition:
-    value = "True" if on else "False"
+    value = "Unknown" if on is None else "True" if on else "False"
     since = old.last_transition_time if old and old.status == value else _time(now)
     return Condition(
         type=kind,

@@ -152,6 +152,8 @@ def _breach(s: Situation, _now: float) -> Step | None:
     if assessment is None or assessment.action is None or candidate.stage is not Stage.RUNNING:
         return None
     action, why = assessment.action, assessment.reason
+    if assessment.blinded:  # the end of patience, not a verdict on the bundle: it may come again
+        return Step(Move.DRAIN, "EvidenceMissing", why)
     match action:
         case Action.ROLLBACK:
             return _withdraw(Outcome.ROLLED_BACK, "GuardrailBreached", why)
@@ -166,7 +168,9 @@ def _breach(s: Situation, _now: float) -> Step | None:
             return _one_back(s, "GuardrailBreached", why)
         case Action.PAUSE | Action.REQUIRE_APPROVAL:
             return Step(Move.KEEP, "HeldByGuardrail", why)
-        case _:  # notify: harm is proven, so there is no promotion, but nothing is taken back either
+        case _:  # notify: somebody is told; that alone changes nothing
+            if assessment.verdict is Verdict.PROMOTE:
+                return None
             return Step(Move.KEEP, "GuardrailBreached", why, running=True)
 
 

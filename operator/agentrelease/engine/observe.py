@@ -83,7 +83,10 @@ def observe(
     ledger = _absorbed(release, candidate, guarding, snapshot, (blind,) if blind else ())
     phase = release.spec.phases[min(candidate.phase_index, len(release.spec.phases) - 1)]
     requirements = Requirements(min_samples=phase.min_samples)
-    return Observed(ledger, assess(guarding.plan, ledger, snapshot.end, requirements), measured, blind)
+    assessment = assess(guarding.plan, ledger, snapshot.end, requirements)
+    if not blind and assessment.blinded:  # a single guardrail's evidence is missing
+        blind = assessment.reason
+    return Observed(ledger, assessment, measured, blind)
 
 
 def _outlook(release: AgentRelease, guarding: Guarding, snapshot: Snapshot) -> tuple[Outlook, ...]:

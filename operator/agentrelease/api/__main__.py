@@ -6,6 +6,7 @@ that the chart renders, because Helm reads nothing outside of a chart.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -28,7 +29,13 @@ def made() -> dict[str, str]:
 
 def main(arguments: list[str]) -> None:
     """Write every file below the root, by default the working directory; leave other files alone."""
-    root = Path(arguments[0] if arguments else ".")
+    parser = argparse.ArgumentParser(
+        prog="python -m agentrelease.api", description="Write crds/, docs and chart copies."
+    )
+    parser.add_argument(
+        "root", nargs="?", type=Path, default=Path(), help="the repository's root; default: here"
+    )
+    root = parser.parse_args(arguments).root
     for name, text in made().items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -38,9 +38,7 @@ async def warm_starts(count: int) -> list[float]:
 async def measure(trials: int, starts: int) -> Table:
     """Run everything and return the table."""
     table = Table("what", "n", "p50", "p99", "max", title="agent-release, this machine, now")
-    built = Path("build/bin/.controlplane.seconds")  # written by the build itself
-    cold = built.read_text() if built.exists() else "not built by this checkout"
-    table.add_row("control plane, cold build (s)", "1", cold, "", "")
+    table.add_row("control plane, cold build (s)", "1", _cold_build(), "", "")
     _add(table, "control plane, warm start (s)", await warm_starts(starts))
     with tempfile.TemporaryDirectory() as scratch:
         logs = Path(scratch)
@@ -55,6 +53,11 @@ async def measure(trials: int, starts: int) -> Table:
     _add(table, "all: visible → flags safe and weight 0 (s)", [r.safe for r in found])
     _add(table, "operator, resident memory (MiB)", memory)
     return table
+
+
+def _cold_build() -> str:
+    built = Path("build/bin/.controlplane.seconds")  # written by the build itself
+    return built.read_text() if built.exists() else "not built by this checkout"
 
 
 def _add(table: Table, what: str, values: list[float]) -> None:

@@ -267,6 +267,8 @@ def broken(draw, manifests: st.SearchStrategy[dict[str, Any]]) -> list[dict[str,
 
 def _broken(draw, made: dict[str, Any]) -> dict[str, Any]:
     for _ in range(draw(st.integers(1, 3))):
+        if "spec" not in made:  # an earlier round took it away, and nothing is left to break
+            break
         places = list(_places(made["spec"])) or [(made, "spec")]
         place, step = places[draw(st.integers(0, len(places) - 1))]
         how = draw(st.sampled_from(["remove", "replace", "replace", "double", "add"]))

@@ -108,7 +108,7 @@ async def run(chosen: Settings) -> None:
             str(chosen.prometheus_url),
             grid=chosen.evaluation_interval,
             settle=_settle(chosen),
-            lookback=max(5 * chosen.evaluation_interval, 15.0),
+            lookback=chosen.evidence_lookback,
             bearer=chosen.prometheus_bearer_file,
             ca=chosen.prometheus_ca_file,
         )

@@ -35,6 +35,12 @@ class Settings(BaseSettings):
     evaluation_interval: float = Field(
         default=5.0, gt=0, le=3600, description="Between two looks at a release."
     )
+    evidence_lookback: float = Field(
+        default=300.0,
+        ge=1,
+        le=3600,
+        description="How far back a counter's last sample is searched for; longer than any scrape gap.",
+    )
     relist_interval: float = Field(default=300.0, ge=1, description="Between two lists that purge ghosts.")
     workers: int = Field(default=8, ge=1, le=256, description="Releases that are reconciled at once.")
 

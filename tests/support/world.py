@@ -148,6 +148,7 @@ class World:
             "AGENTRELEASE_KUBECONFIG": str(self.plane.kubeconfig),
             "AGENTRELEASE_PROMETHEUS_URL": self.prometheus_url,
             "AGENTRELEASE_EVALUATION_INTERVAL": "1",
+            "AGENTRELEASE_EVIDENCE_LOOKBACK": "20",
             "AGENTRELEASE_NAMESPACES": self.namespace,
             "AGENTRELEASE_LEASE_NAMESPACE": self.namespace,
             "AGENTRELEASE_LEASE_DURATION": "10",

@@ -38,7 +38,7 @@ async def warm_starts(count: int) -> list[float]:
 async def measure(trials: int, starts: int) -> Table:
     """Run everything and return the table."""
     table = Table("what", "n", "p50", "p99", "max", title="agent-release, this machine, now")
-    table.add_row("control plane, cold build (s)", "1", _cold_build(), "", "")
+    table.add_row("control plane, last build (s; Go may have had parts cached)", "1", _cold_build(), "", "")
     _add(table, "control plane, warm start (s)", await warm_starts(starts))
     with tempfile.TemporaryDirectory() as scratch:
         logs = Path(scratch)

@@ -223,6 +223,7 @@ async def _run(parts: Parts, chosen: Settings, metrics: Metrics, stack: AsyncExi
         asyncio.create_task(parts.operation.workers(), name="workers"),
     }
     async with parts.leader:
+        waking = asyncio.create_task(_wake_when_leading(parts), name="waking")
         tasks |= {
             asyncio.create_task(parts.leader.lost(), name="leadership"),
             asyncio.create_task(parts.feed.run(), name="feed"),
@@ -231,6 +232,7 @@ async def _run(parts: Parts, chosen: Settings, metrics: Metrics, stack: AsyncExi
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            waking.cancel()
             await _end(parts, tasks, events)
     names = sorted(task.get_name() for task in done)
     log.info("operator stops", because=names)
@@ -239,6 +241,12 @@ async def _run(parts: Parts, chosen: Settings, metrics: Metrics, stack: AsyncExi
             raise StartError(f"{task.get_name()}: {task.exception()}") from task.exception()
     if "leadership" in names:
         raise StartError("this process no longer leads; it ends so that it starts anew as a standby")
+
+
+async def _wake_when_leading(parts: Parts) -> None:
+    """Releases that changed while nobody led were looked at in vain, and nothing else would wake them."""
+    await parts.leader.acquired()
+    parts.operation.wake_all()
 
 
 async def _end(parts: Parts, tasks: set[asyncio.Task[None]], events: asyncio.Task[None]) -> None:

@@ -90,6 +90,11 @@ class Operation:
         for ref in self._store.refs(self._kind, namespace or None):
             self._queue.add(_key(ref), Band.CHANGE)
 
+    def wake_all(self) -> None:
+        """Look at every release: whoever has just begun to lead may act on what it only watched before."""
+        for ref in self._store.refs(self._kind):
+            self._queue.add(_key(ref), Band.RELIST)
+
     async def ticks(self) -> None:
         """Look at Prometheus on a fixed rhythm and wake every release that has a candidate, for ever."""
         while True:

@@ -10,7 +10,7 @@ from agentrelease.api.base import Duration, Model, Name
 from agentrelease.api.bundle import Bundle
 from agentrelease.api.schema import keyed_by, rule, rules, unique, whole
 from agentrelease.api.status import ReleaseStatus
-from agentrelease.api.vocabulary import Autonomy, Effect, OnDeadline
+from agentrelease.api.vocabulary import Autonomy, OnDeadline
 
 _SLOT_NAME = "^[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?$"
 
@@ -313,7 +313,3 @@ class AgentRelease(Model):
     def key(self) -> str:
         """``namespace/name``."""
         return f"{self.namespace}/{self.name}"
-
-    def tools_within(self, effects: frozenset[Effect]) -> tuple[str, ...]:
-        """Names of the bundle's tools whose effect is one of these, sorted."""
-        return tuple(sorted(t.name for t in self.spec.bundle.tools if t.effect in effects))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from agentrelease.api.status import Stage
 from agentrelease.api.vocabulary import OVERRIDE_ANNOTATION, Autonomy
-from agentrelease.core.exposure import ALL, NOTHING, Exposure, of_phase, tools_alone
+from agentrelease.core.exposure import ALL, NOTHING, Exposure, of_phase
 
 if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease
@@ -38,11 +38,6 @@ def exposure_in(release: AgentRelease, candidate: Candidate) -> Exposure:
 def final_autonomy(release: AgentRelease) -> Autonomy:
     """Return the level of the last phase: what a promoted revision keeps."""
     return release.spec.phases[-1].autonomy
-
-
-def serving(release: AgentRelease, level: Autonomy, weight: float = ALL) -> Exposure:
-    """Return the exposure of a revision of this bundle that serves at a level."""
-    return Exposure(weight=weight, autonomy=level, tools=tools_alone(release.spec.bundle.tools, level))
 
 
 def overridden(release: AgentRelease, digest: str) -> bool:

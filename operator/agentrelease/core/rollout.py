@@ -268,7 +268,7 @@ def _held(s: Situation, _now: float) -> Step | None:
     return None
 
 
-def _loading(s: Situation, now: float) -> Step | None:
+def _loading(s: Situation, _now: float) -> Step | None:
     candidate, slot = _candidate(s), s.slot
     if candidate.stage is not Stage.LOADING:
         return None
@@ -285,7 +285,7 @@ def _loading(s: Situation, now: float) -> Step | None:
     gate = _gated(s, running=False)
     if gate is not None:
         return gate
-    return Step(Move.ENTER, "PhaseEntered", _entering(s, 0, now), phase=0)
+    return Step(Move.ENTER, "PhaseEntered", _entering(s, 0), phase=0)
 
 
 def _unconfirmed(s: Situation, _now: float) -> Step | None:
@@ -328,15 +328,15 @@ def _gated(s: Situation, *, running: bool) -> Step | None:
     return None
 
 
-def _advance(s: Situation, now: float) -> Step:
+def _advance(s: Situation, _now: float) -> Step:
     assert s.assessment is not None
     index = _candidate(s).phase_index + 1
     if index >= len(s.release.spec.phases):
         return Step(Move.PROMOTE, "Promoted", f"every phase passed; {s.assessment.reason}")
-    return Step(Move.ENTER, "PhaseEntered", f"{_entering(s, index, now)}; {s.assessment.reason}", phase=index)
+    return Step(Move.ENTER, "PhaseEntered", f"{_entering(s, index)}; {s.assessment.reason}", phase=index)
 
 
-def _entering(s: Situation, index: int, _now: float) -> str:
+def _entering(s: Situation, index: int) -> str:
     return f"entering {s.release.spec.phases[index].name}"
 
 

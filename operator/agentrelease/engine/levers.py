@@ -42,7 +42,7 @@ class Placement:
     """What all levers of one release shall say together.
 
     ``stable`` is ``None`` only while the first release of an agent has not been promoted.
-    ``idle_service`` is the slot that no arm uses; routes keep it at weight zero.
+    ``services`` are both slots'; routes keep the one that no arm uses at weight zero.
     """
 
     namespace: str

@@ -255,11 +255,3 @@ def test_where_the_flags_are_comes_from_the_environment():
     assert FlagSource.from_env(env) == FlagSource(path="/flags/x.flagd.json", ttl=5.0, poll=0.2)
     with pytest.raises(ValueError, match="soon"):
         FlagSource.from_env({"AGENTRELEASE_FLAGS_TTL": "soon"})
-
-
-def test_without_a_file_and_without_flagd_nothing_is_granted(clock):
-    from agentrelease.sdk import AgentFlags
-
-    flags = AgentFlags("support", "support-v6", FlagSource(path=None), clock)
-    assert flags.permissions("s1") == LOWEST
-    flags.close()

@@ -8,7 +8,7 @@ import pytest
 from tests.support.stage import POLICY, SPEC
 
 from agentrelease.api.guardrail import GuardrailPolicySpec
-from agentrelease.api.release import Phase
+from agentrelease.api.phase import Phase
 from agentrelease.core import planner
 from agentrelease.core.forecast import Flow, Outlook, outlook, span
 from agentrelease.core.plan import compile_plan

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from agentrelease.api.release import FreezeDates, Window
+from agentrelease.api.calendar import FreezeDates, Window
 from agentrelease.engine.calendars import calendar_of
 
 ZURICH = ZoneInfo("Europe/Zurich")

@@ -11,7 +11,7 @@ import pytest
 from tests.api.manifests import release
 from tests.support.memory_cluster import MemoryCluster
 
-from agentrelease.api.release import Slot
+from agentrelease.api.delivery import Slot
 from agentrelease.core.exposure import NOTHING, Exposure
 from agentrelease.edges.flags.featureflag import FeatureFlagFlags
 from agentrelease.edges.kinds import AGENT_RELEASE, CONFIG_MAP, DEPLOYMENT, HTTP_ROUTE

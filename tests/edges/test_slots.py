@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from kubernetes import client
 
-from agentrelease.api.release import Slot
+from agentrelease.api.delivery import Slot
 from agentrelease.core.situation import SlotState
 from agentrelease.edges.kinds import CONFIG_MAP, DEPLOYMENT
 from agentrelease.edges.slots import Slots

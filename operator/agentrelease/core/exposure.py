@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from agentrelease.api.bundle import Tool
-    from agentrelease.api.release import Phase
+    from agentrelease.api.phase import Phase
 
 ALL = 100.0
 """All ordinary traffic, in per cent."""

@@ -15,7 +15,7 @@ from agentrelease.core import planner
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from agentrelease.api.release import Phase
+    from agentrelease.api.phase import Phase
     from agentrelease.core.guardrails import Plan
 
 HORIZON = 3600.0

@@ -23,7 +23,7 @@ from agentrelease.engine.ports import Conflict, Missing, Ref, Refused
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agentrelease.api.release import Slot
+    from agentrelease.api.delivery import Slot
     from agentrelease.engine.ports import Cluster, Object
 
 BUNDLE_KEY = "bundle.json"

@@ -11,7 +11,7 @@ from agentrelease.core.gates import Calendar, Freeze, Hours
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agentrelease.api.release import FreezeDates, Window
+    from agentrelease.api.calendar import FreezeDates, Window
 
 
 def calendar_of(windows: Sequence[Window], freezes: Sequence[FreezeDates]) -> Calendar:

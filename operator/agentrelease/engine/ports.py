@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from agentrelease.api.bundle import Bundle
+    from agentrelease.api.delivery import Slot
     from agentrelease.api.guardrail import GuardrailPolicySpec
-    from agentrelease.api.release import AgentRelease, Slot
+    from agentrelease.api.release import AgentRelease
     from agentrelease.api.status import Outcome, ReleaseStatus
     from agentrelease.core.decision import Decision
     from agentrelease.core.gates import Consent

@@ -1,0 +1,76 @@
+"""Which objects carry an agent's exposure: slots, route and flags."""
+
+from __future__ import annotations
+
+from pydantic import ConfigDict, Field
+
+from agentrelease.api.base import Model, Name
+from agentrelease.api.schema import rule, rules
+
+_SLOT_NAME = "^[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?$"
+
+
+class Slot(Model):
+    """A place where a bundle runs: a Service and the Deployment behind it."""
+
+    service: Name
+    """The Service that reaches this slot's pods and no others. Example: `support-blue`."""
+    deployment: Name
+    """The Deployment whose pods load the slot's bundle. Example: `support-blue`."""
+
+
+class Route(Model):
+    """The object that splits traffic."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "!(has(self.httpRoute) && has(self.virtualService))",
+                "name httpRoute or virtualService, not both: only one object may split the traffic",
+            ),
+        )
+    )
+
+    http_route: Name | None = None
+    """A Gateway API HTTPRoute in this namespace. Example: `support`."""
+    virtual_service: Name | None = None
+    """An Istio VirtualService in this namespace. Example: `support`."""
+
+
+class Flags(Model):
+    """Where the agents read what they may do."""
+
+    config_map: Name
+    """The ConfigMap that the agents mount as a directory of flagd documents. Example: `support-flags`."""
+    feature_flag: Name | None = None
+    """An OpenFeature FeatureFlag that carries the same document, for flagd. Example: `support`."""
+    lease_seconds: int = Field(default=60, ge=5, le=3600)
+    """A candidate's autonomy lapses to `observe` this many seconds after the operator's last renewal."""
+
+
+class Delivery(Model):
+    """The levers of one agent. Roles of the slots swap on promotion; nothing is copied."""
+
+    slots: dict[str, Slot] = Field(
+        min_length=2,
+        max_length=2,
+        json_schema_extra=rules(
+            rule(
+                f"self.all(slot, slot.matches('{_SLOT_NAME}'))",
+                "a slot's name has at most 15 lower-case letters, digits and dashes, for example blue",
+            ),
+            rule(
+                "self.all(a, self.all(b, a == b || self[a].service != self[b].service))",
+                "both slots name the same Service; stable and candidate need one each",
+            ),
+            rule(
+                "self.all(a, self.all(b, a == b || self[a].deployment != self[b].deployment))",
+                "both slots name the same Deployment; stable and candidate need one each",
+            ),
+        ),
+    )
+    """Exactly two places, by any two names. Example: `{blue: {…}, green: {…}}`."""
+    route: Route
+    """What splits traffic between the slots."""
+    flags: Flags
+    """What the agents obey."""

@@ -13,6 +13,7 @@ from agentrelease.api.delivery import Delivery
 from agentrelease.api.phase import PHASES_RISE, Phase
 from agentrelease.api.schema import keyed_by, rule, rules, whole
 from agentrelease.api.status import ReleaseStatus
+from agentrelease.api.vocabulary import Effect
 
 
 class GuardrailRef(Model):
@@ -33,8 +34,18 @@ class GuardrailRef(Model):
     """A ClusterGuardrailPolicy. Example: `company-safety`."""
 
 
+class Compensation(Model):
+    """What undoes the effects of one class, if the rollout that caused them is rolled back."""
+
+    effect: Literal[Effect.WRITE, Effect.IRREVERSIBLE]
+    """The class of effect: `write` or `irreversible`; a tool that says nothing is irreversible."""
+    hook: Name
+    """A hook of the operator's settings, where the administrator says what it leads to.
+    Example: `undo-writes`."""
+
+
 class Rollback(Model):
-    """How long missing evidence is borne, and where to go back to by hand."""
+    """How long missing evidence is borne, where to go back to by hand, and what undoes effects."""
 
     hold_budget: Duration = Duration("15m")
     """How long a phase may hold for want of evidence before exposure is stepped down."""
@@ -42,6 +53,10 @@ class Rollback(Model):
     """The revision to go back to; while it is set, the bundle in the spec is refused."""
     of: Name | None = None
     """The revision that the order is about; absent means whatever the spec holds."""
+    compensations: list[Compensation] = Field(
+        default_factory=list, max_length=2, json_schema_extra=keyed_by("effect")
+    )
+    """Hooks that undo what a rolled-back candidate did to the world, by class of effect."""
 
 
 class ReleaseSpec(Model):

@@ -13,10 +13,15 @@ from pydantic import ConfigDict, Field
 
 from agentrelease.api.base import Digest, Model, Name
 from agentrelease.api.bundle import Bundle
-from agentrelease.api.schema import rule, rules
+from agentrelease.api.schema import keyed_by, rule, rules
+from agentrelease.api.status import Condition
 
 MAX_CHANGES = 256
-MAX_DECISIONS = 20
+MAX_LOGS = 64
+MAX_FAILURES = 10
+MAX_DECISIONS = 40
+MAX_DROPPED = 64
+MAX_PACKED = 65_536
 
 
 class ChangeKind(StrEnum):
@@ -94,6 +99,83 @@ class DecisionRecord(Model):
     """What was done."""
     reason: str = Field(default="", max_length=512)
     """Why: metric, value, bound, samples."""
+    sequence: int = 0
+    """Its place in the release's log, from 1."""
+    hash: str = Field(default="", max_length=71)
+    """SHA-256 of the whole entry's canonical JSON."""
+    previous: str = Field(default="", max_length=71)
+    """The hash of the entry before; empty for the first."""
+    entry: str = Field(default="", max_length=MAX_PACKED)
+    """The whole entry, zlib in base64; empty where there was no room. `explain` replays it."""
+
+
+class Dropped(Model):
+    """Decisions that were let go for want of room; the operator's log has them."""
+
+    first: int
+    """The first decision's place in the log."""
+    last: int
+    """The last one's."""
+
+
+class ReadLog(Model):
+    """How far one agent process' action log was read."""
+
+    pod: str = Field(max_length=253)
+    """The Pod that keeps the log."""
+    log: str = Field(max_length=64)
+    """The log's own id; a restarted process has a new one."""
+    next: int = 0
+    """The last record that was read."""
+    gone: bool = False
+    """Whether it ended: what it recorded after `next`, if anything, is unknown."""
+
+
+class CompensationFailure(Model):
+    """One effect that could not be undone."""
+
+    effect: str = Field(max_length=128)
+    """The effect's id in the agent's log."""
+    tool: str = Field(max_length=128)
+    """The tool that caused it."""
+    reason: str = Field(default="", max_length=256)
+    """Why its compensation was refused or given up."""
+    at: str = Field(default="", max_length=40)
+    """When."""
+
+
+class CompensationStatus(Model):
+    """What a rollout did to the world, and how far it has been undone."""
+
+    state: str = Field(default="", max_length=32)
+    """`Collecting` while it rolls out; `Undoing` after its rollback; then `Done` or `Incomplete`, or
+    `NotNeeded` when it ended otherwise."""
+    message: str = Field(default="", max_length=1024)
+    """The same in one sentence, with what is missing."""
+    since: float = 0.0
+    """When the rollout began that it is about, in Unix seconds."""
+    slot: str = Field(default="", max_length=63)
+    """The slot that the revision ran in."""
+    settling_since: float = 0.0
+    """When its rollback was over and undoing began, in Unix seconds."""
+    drained: bool = False
+    """Whether the logs were read to their end after the rollback."""
+    effects: int = 0
+    """Effects that have to be undone, or would have to."""
+    undone: int = 0
+    """Effects whose hook said that they are undone."""
+    failed: int = 0
+    """Effects that were refused or given up."""
+    lost: int = 0
+    """Effects that are known to have happened and that nobody can undo from here."""
+    undone_places: str = Field(default="", max_length=2048)
+    """Which effects are undone, for the operator itself."""
+    failed_places: str = Field(default="", max_length=2048)
+    """Which effects failed, for the operator itself."""
+    logs: list[ReadLog] = Field(default_factory=list, max_length=MAX_LOGS)
+    """How far each log was read."""
+    failures: list[CompensationFailure] = Field(default_factory=list, max_length=MAX_FAILURES)
+    """The last effects that could not be undone."""
 
 
 class RevisionStatus(Model):
@@ -109,3 +191,11 @@ class RevisionStatus(Model):
     """When it was promoted or withdrawn."""
     decisions: list[DecisionRecord] = Field(default_factory=list, max_length=MAX_DECISIONS)
     """The last decisions, oldest first."""
+    dropped: list[Dropped] = Field(default_factory=list, max_length=MAX_DROPPED)
+    """Older decisions of which there is no copy here."""
+    compensation: CompensationStatus | None = None
+    """What it did to the world, and how far that has been undone; absent where no hook is named."""
+    conditions: list[Condition] = Field(
+        default_factory=list, max_length=4, json_schema_extra=keyed_by("type")
+    )
+    """`Compensated`: whether everything that a rolled-back revision did has been undone."""

@@ -67,6 +67,8 @@ class Candidate(Model):
     """The slot that it is loaded into. Example: `green`."""
     stage: Stage = Stage.LOADING
     """`Loading` (no exposure yet), `Running` (in a phase) or `Withdrawing` (exposure goes to zero)."""
+    started_at: float = 0.0
+    """When its rollout began, in Unix seconds."""
     phase_index: int = -1
     """Place of its phase in `spec.phases`; -1 before the first."""
     phase_name: Word = ""
@@ -244,6 +246,19 @@ class Condition(Model):
     """When the status last changed."""
 
 
+class LogHead(Model):
+    """The newest entry of the decision log; the next entry carries its hash."""
+
+    id: Word
+    """The entry's name. Example: `d-000042`."""
+    sequence: int
+    """Its place in the log of this release, from 1."""
+    hash: Hash
+    """SHA-256 of its canonical JSON."""
+    at: Time
+    """When it was decided."""
+
+
 class ReleaseStatus(Model):
     """The whole status."""
 
@@ -279,8 +294,8 @@ class ReleaseStatus(Model):
     """The operator's ledger of evidence, for itself; survives a restart."""
     reference: str = Field(default="", max_length=16_384)
     """The previous stable's frozen record that the watch after promotion compares with."""
-    decision: Phrase = ""
-    """Name of the last decision in the log."""
+    decision: LogHead | None = None
+    """The last entry of the decision log; absent before the first."""
     epoch: int = 0
     """The epoch of the operator that wrote this."""
     conditions: list[Condition] = Field(

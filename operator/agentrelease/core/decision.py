@@ -177,7 +177,12 @@ def _new_candidate(release: AgentRelease, s: Situation, now: float) -> Candidate
     taken = release.status.stable.slot if release.status.stable else None
     slot = next(name for name in slots if name != taken)
     return Candidate(
-        revision=s.desired.revision, digest=s.desired.digest, slot=slot, entered_at=now, ticked_at=now
+        revision=s.desired.revision,
+        digest=s.desired.digest,
+        slot=slot,
+        entered_at=now,
+        ticked_at=now,
+        started_at=now,
     )
 
 

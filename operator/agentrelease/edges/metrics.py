@@ -47,6 +47,14 @@ class Metrics:
             "The candidate's share of traffic in percent, in three views.",
             [*_RELEASE, "view"],
         )
+        self.compensations = self._counter(
+            "compensations", "Calls that undo an effect, by result.", [*_RELEASE, "result"]
+        )
+        self.effects = self._gauge(
+            "effects_not_undone",
+            "Effects of rolled-back candidates: pending, failed, or lost to the log.",
+            [*_RELEASE, "state"],
+        )
         self.decisions_failed = self._counter("failures", "What did not work and is tried again.", ["what"])
 
     def observe(self, name: str, documentation: str, read: Callable[[], float]) -> None:
@@ -62,7 +70,7 @@ class Metrics:
     def forget(self, namespace: str, release: str) -> None:
         """Drop the series of a release that is gone."""
         gone = {"namespace": namespace, "release": release}
-        for metric in (self.decisions, self.evaluated, self.weight):
+        for metric in (self.decisions, self.evaluated, self.weight, self.compensations, self.effects):
             metric.remove_by_labels(gone)
 
     def exposition(self) -> bytes:

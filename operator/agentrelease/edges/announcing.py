@@ -61,7 +61,7 @@ def announcements(
     step = decision.step
     if step.move is Move.KEEP and not decision.announce:
         return []
-    types = [_type(release, decision)]
+    types = [_type(decision)]
     if step.cause in BREACHES and types != ["guardrail.breached"]:
         types.insert(0, "guardrail.breached")
     data = _data(release, decision, epoch)
@@ -78,13 +78,14 @@ def compensated(
     return _made(kind, parts, data, f"{origin}/namespaces/{namespace}/agentreleases/{release}", revision, at)
 
 
-def _type(release: AgentRelease, decision: Decision) -> str:
-    step, candidate = decision.step, release.status.candidate
+def _type(decision: Decision) -> str:
+    step = decision.step
     if step.move is Move.WITHDRAW:
         return "rollback.started" if step.outcome is Outcome.ROLLED_BACK else "release.withdrawing"
     if step.move is Move.FINISH:
-        gone = candidate.outcome if candidate else None
-        return "release.rolledback" if gone is Outcome.ROLLED_BACK else "release.withdrawn"
+        # told after its write, so the candidate is in neither status any more; the history has it
+        out = decision.status.history[-1].phase == "RolledBack"
+        return "release.rolledback" if out else "release.withdrawn"
     if step.move is Move.KEEP:
         return "guardrail.breached" if step.cause in BREACHES else _HOLDS.get(step.cause, "release.held")
     return _MOVES.get(step.move, f"release.{_WORD.sub('', step.move.value.lower())}")
@@ -93,11 +94,13 @@ def _type(release: AgentRelease, decision: Decision) -> str:
 def _data(release: AgentRelease, decision: Decision, epoch: int) -> dict[str, Any]:
     step, status = decision.step, decision.status
     about = status.candidate or release.status.candidate or status.stable
+    revision = about.revision if about else ""
+    if step.move is not Move.KEEP and status.history:
+        revision = status.history[-1].revision
     return {
         "namespace": release.namespace,
         "release": release.name,
-        "revision": about.revision if about else "",
-        "digest": about.digest if about else "",
+        "revision": revision,
         "stable": status.stable.revision if status.stable else "",
         "phase": status.phase,
         "move": step.move.value,
@@ -117,7 +120,7 @@ def _event(
     # moves are told before they are written and may come twice; anything else is told after its write
     before = history[-1].at if history else ""
     place = before if step.move is not Move.KEEP else release.resource_version
-    parts = (release.uid, kind, place, step.move.value, step.cause, str(step.phase), data["digest"])
+    parts = (release.uid, kind, place, step.move.value, step.cause, str(step.phase), data["revision"])
     source = f"{origin}/namespaces/{release.namespace}/agentreleases/{release.name}"
     return _made(kind, parts, data, source, data["revision"] or release.name, at)
 

@@ -1,0 +1,550 @@
+"""Undoing what a rolled-back candidate did: a cluster in memory, real HTTP for logs and hooks."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import pytest
+from aiohttp import web
+from tests.support.memory_cluster import MemoryCluster
+from tests.support.stage import AGENT, NAMESPACE, SPEC, Behaviour, Stage
+
+from agentrelease.api.vocabulary import REVISION_ANNOTATION
+from agentrelease.edges import kinds
+from agentrelease.edges.accounts import PART, RevisionAccounts
+from agentrelease.edges.action_logs import PodActionLogs
+from agentrelease.edges.endpoints import HttpHook, JobHook
+from agentrelease.edges.hooks import EndpointHooks
+from agentrelease.edges.releases import ClusterReleases
+from agentrelease.engine.compensating import Aftermath, Compensator, Pace
+from agentrelease.engine.ports import Conflict, Ref, Unavailable
+from agentrelease.sdk import ActionLog
+
+WRITE_AND_IRREVERSIBLE = [
+    {"effect": "write", "hook": "undo-writes"},
+    {"effect": "irreversible", "hook": "refund-back"},
+]
+ROLLBACK = {**SPEC["rollback"], "compensations": WRITE_AND_IRREVERSIBLE}
+
+
+class Ledger:
+    """Somebody's books: undoes each key once, fails as told, and remembers every call."""
+
+    def __init__(self):
+        self.failures = 0
+        self.status = 503
+        self.calls = []
+        self.undone = {}
+        self.reply_lost = 0
+
+    async def answer(self, request):
+        body = await request.json()
+        key = request.headers["idempotency-key"]
+        assert key == body["key"] == request.headers["webhook-id"]
+        self.calls.append(body["effect"]["id"])
+        if self.failures:
+            self.failures -= 1
+            return web.Response(status=self.status)
+        self.undone.setdefault(key, body["effect"])
+        if self.reply_lost:
+            self.reply_lost -= 1
+            return web.Response(status=502)
+        return web.Response(status=204)
+
+
+class Notes:
+    """Keeps what was told, for assertions."""
+
+    def __init__(self):
+        self.troubles, self.failures, self.results, self.states = [], [], [], []
+
+    def undone(self, key, hook, result):
+        self.results.append(result)
+
+    def trouble(self, key, cause, why):
+        self.troubles.append((cause, why))
+
+    def account(self, key, status):
+        self.states.append(status.state)
+
+    def failed(self, key, what, why):
+        self.failures.append((what, why))
+
+
+class Scene(Stage):
+    """A stage whose candidate has one Pod with a real action log behind real HTTP."""
+
+    def __init__(self, url, port, secret):
+        super().__init__()
+        self.url, self.secret, self.port = url, secret, port
+        self.ledger, self.notes = Ledger(), Notes()
+        self.log = None
+        self.hooks = [
+            HttpHook(name=name, url=f"{url}/undo", hmac_secret_file=secret)
+            for name in ("undo-writes", "refund-back")
+        ]
+        self.compensator = self.logs = self.undoing = None
+
+    async def begin(self):
+        await self.install()
+        for slot in ("blue", "green"):
+            ref = Ref(kinds.DEPLOYMENT, NAMESPACE, f"{AGENT}-{slot}")
+            selector = {"matchLabels": {"slot": slot}}
+            await self.cluster.merge(ref, {"spec": {"selector": selector}})
+            await self.cluster.create(service(f"{AGENT}-{slot}", self.port))
+        await self.apply("v1", rollback=ROLLBACK)
+        await self.run(60, until="Promoted")
+
+    async def process(self, pace=None):
+        """A process that knows nothing but what is stored; the one before it is gone."""
+        await self.close()
+        self.logs = PodActionLogs(self.cluster)
+        self.undoing = EndpointHooks(self.hooks, self.cluster)
+        self.compensator = Compensator(
+            Aftermath(
+                releases=ClusterReleases(self.cluster),
+                accounts=RevisionAccounts(self.cluster),
+                logs=self.logs,
+                hooks=self.undoing,
+                recorder=self.notes,
+                active=lambda: [f"{NAMESPACE}/{AGENT}"],
+                leading=lambda: True,
+                clock=lambda: self.now,
+            ),
+            pace or Pace(),
+        )
+
+    async def close(self):
+        if self.compensator is not None:
+            await self.logs.close()
+            await self.undoing.close()
+
+    async def candidate(self, behaviour=None, **spec):
+        """Roll a bundle out until it may act, with a Pod."""
+        revision = await self.apply("v2", behaviour, rollback=ROLLBACK, **spec)
+        self.log = ActionLog(revision, now=lambda: datetime.fromtimestamp(self.now, UTC))
+        await self.run(5)
+        await self.cluster.create(pod("green-1", "green", revision))
+        await self.compensator.look()
+        return revision
+
+    def act(self, tool, effect, session="s1", disposition="executed"):
+        self.now += 0.01
+        return self.log.append(tool, effect, session, {"order": 7}, disposition).id
+
+    async def roll_back(self, revision):
+        release = await self.cluster.get(Ref(kinds.AGENT_RELEASE, NAMESPACE, AGENT))
+        order = {**ROLLBACK, "to": "elsewhere", "of": revision}
+        await self.cluster.replace(release | {"spec": {**release["spec"], "rollback": order}})
+        await self.run(60, until="RolledBack")
+
+    async def account(self, revision):
+        obj = await self.cluster.get(Ref(kinds.AGENT_REVISION, NAMESPACE, revision))
+        return obj["status"]["compensation"]
+
+    async def settle(self, revision, rounds=40):
+        for _ in range(rounds):
+            await self.compensator.look()
+            account = await self.account(revision)
+            if account["state"] not in ("Collecting", "Undoing"):
+                return account
+            self.now += 5.0
+        raise AssertionError(f"still {account['state']}")
+
+
+def service(name, port):
+    ports = [
+        {"name": "metrics", "port": 9, "targetPort": 9},
+        {"name": "http", "port": 80, "targetPort": port},
+    ]
+    meta = {"name": name, "namespace": NAMESPACE}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"ports": ports}}
+
+
+def pod(name, slot, revision, **spec):
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": NAMESPACE,
+            "labels": {"slot": slot},
+            "annotations": {REVISION_ANNOTATION: revision},
+        },
+        "spec": {"containers": [], **spec},
+        "status": {"podIP": "127.0.0.1", "phase": "Running"},
+    }
+
+
+class PodsWithStatus(MemoryCluster):
+    """Creating a Pod keeps its status, as if its node had reported at once."""
+
+    async def create(self, obj):
+        made = await super().create(obj)
+        if obj["kind"] == "Pod":
+            self.objects[Ref(kinds.POD, NAMESPACE, obj["metadata"]["name"])]["status"] = obj["status"]
+        return made
+
+
+@asynccontextmanager
+async def on_stage(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"shared with the hook")
+    holder = {}
+
+    async def actions(request):
+        scene = holder["scene"]
+        query = request.query
+        return web.json_response(scene.log.page(int(query["since"]), int(query["limit"])))
+
+    async def undo(request):
+        return await holder["scene"].ledger.answer(request)
+
+    app = web.Application()
+    app.add_routes([web.get("/actions", actions), web.post("/undo", undo)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    port = runner.addresses[0][1]
+    scene = holder["scene"] = Scene(f"http://127.0.0.1:{port}", port, secret)
+    scene.cluster = PodsWithStatus()
+    scene.operator = scene.new_operator()
+    await scene.process()
+    await scene.begin()
+    try:
+        yield scene
+    finally:
+        await scene.close()
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def scene(tmp_path):
+    async with on_stage(tmp_path) as made:
+        yield made
+
+
+async def test_every_effect_of_a_rolled_back_candidate_is_undone_newest_first(scene):
+    revision = await scene.candidate()
+    scene.act("kb.search", "read")
+    first = scene.act("ticket.comment", "write")
+    scene.act("ticket.comment", "write", disposition="suggested")
+    second = scene.act("payments.refund", "irreversible", disposition="approved")
+    third = scene.act("ticket.comment", "write")
+    await scene.compensator.look()
+    assert scene.ledger.calls == []
+    await scene.roll_back(revision)
+    account = await scene.settle(revision)
+    assert scene.ledger.calls == [third, second, first]
+    assert (account["state"], account["undone"], account["failed"], account["lost"]) == ("Done", 3, 0, 0)
+
+
+async def test_nothing_is_undone_before_the_rollback_is_over(scene):
+    revision = await scene.candidate()
+    scene.act("ticket.comment", "write")
+    await scene.run(60, until="canary-10")
+    await scene.run(3)
+    release = await scene.cluster.get(Ref(kinds.AGENT_RELEASE, NAMESPACE, AGENT))
+    scene.prometheus_up = False  # so that the end of its traffic can't be shown
+    order = {**ROLLBACK, "to": "elsewhere", "of": revision}
+    await scene.cluster.replace(release | {"spec": {**release["spec"], "rollback": order}})
+    await scene.run(20)
+    for _ in range(5):
+        await scene.compensator.look()
+    assert (await scene.release()).status.phase == "RollingBack"
+    assert scene.ledger.calls == []
+
+
+async def test_a_compensation_that_fails_twice_and_then_succeeds_ran_its_effect_once(scene):
+    revision = await scene.candidate()
+    effect = scene.act("ticket.comment", "write")
+    scene.ledger.failures = 2
+    scene.ledger.reply_lost = 1
+    await scene.roll_back(revision)
+    account = await scene.settle(revision)
+    assert scene.ledger.calls == [effect] * 4
+    assert [one["id"] for one in scene.ledger.undone.values()] == [effect]
+    assert (account["state"], account["undone"]) == ("Done", 1)
+    assert [cause for cause, _ in scene.notes.troubles] == ["CompensationFailing"]
+
+
+async def test_a_process_killed_at_any_write_goes_on_with_the_same_keys(tmp_path):
+    """Every write of the compensator is once the last one that its process makes."""
+    for number in range(1, 40):
+        async with on_stage(tmp_path) as scene:
+            revision = await scene.candidate()
+            effects = [scene.act("ticket.comment", "write", f"s{n}") for n in range(3)]
+            await scene.roll_back(revision)
+            killed = await look_until_killed(scene, number)
+            await scene.process()
+            account = await scene.settle(revision)
+            assert sorted(one["id"] for one in scene.ledger.undone.values()) == sorted(effects)
+            assert (account["state"], account["undone"]) == ("Done", 3)
+            if not killed:
+                assert number > 4
+                return
+    raise AssertionError("it never came to its end")
+
+
+async def look_until_killed(scene, number):
+    """Let one write through after another, and end the process at the given one, before its reply."""
+
+    class Killed(BaseException):
+        pass
+
+    left = number
+
+    async def kill(verb, ref):
+        nonlocal left
+        if verb in ("create", "replace", "merge"):
+            left -= 1
+            if left == 0:
+                raise Killed
+
+    scene.cluster.after = kill
+    try:
+        for _ in range(5):
+            await scene.compensator.look()
+            scene.now += 5.0
+    except Killed:
+        return True
+    finally:
+        scene.cluster.after = nothing
+    return False
+
+
+async def nothing(verb, ref):
+    """Let every request through."""
+
+
+async def test_effects_seen_before_their_pod_went_are_undone_and_the_unread_end_is_told(scene):
+    revision = await scene.candidate()
+    effect = scene.act("ticket.comment", "write")
+    await scene.compensator.look()
+    await scene.cluster.delete(Ref(kinds.POD, NAMESPACE, "green-1"))
+    await scene.roll_back(revision)
+    account = await scene.settle(revision)
+    assert scene.ledger.calls == [effect]
+    assert account["state"] == "Incomplete"
+    assert "what green-1 did after record 1 is unknown" in account["message"]
+    assert ("CompensationIncomplete", account["message"]) in scene.notes.troubles
+
+
+async def test_a_restarted_process_has_a_new_log_and_the_old_one_ended_unread(scene):
+    revision = await scene.candidate()
+    old = scene.act("ticket.comment", "write")
+    await scene.compensator.look()
+    scene.log = ActionLog(revision, now=lambda: datetime.fromtimestamp(scene.now, UTC))
+    new = scene.act("ticket.comment", "write", "s2")
+    await scene.roll_back(revision)
+    account = await scene.settle(revision)
+    assert set(scene.ledger.calls) == {old, new}
+    assert account["state"] == "Incomplete"
+    assert [log["gone"] for log in account["logs"]] == [True, False]
+
+
+async def test_records_that_a_log_has_dropped_are_counted_as_lost(scene):
+    revision = await scene.candidate()
+    scene.log = ActionLog(revision, capacity=2, now=lambda: datetime.fromtimestamp(scene.now, UTC))
+    for _ in range(5):
+        scene.act("ticket.comment", "write")
+    await scene.roll_back(revision)
+    account = await scene.settle(revision)
+    assert account["lost"] == 3
+    assert account["state"] == "Incomplete"
+
+
+async def test_a_refusal_is_final_recorded_and_told_and_holds_nobody_up(scene):
+    revision = await scene.candidate()
+    old = scene.act("ticket.comment", "write")
+    new = scene.act("ticket.comment", "write")
+    scene.ledger.failures, scene.ledger.status = 1, 422
+    await scene.roll_back(revision)
+    account = await scene.settle(revision)
+    assert scene.ledger.calls == [new, old]
+    assert account["state"] == "Incomplete"
+    assert [failure["effect"] for failure in account["failures"]] == [new]
+    assert "CompensationFailed" in [cause for cause, _ in scene.notes.troubles]
+    revised = await scene.cluster.get(Ref(kinds.AGENT_REVISION, NAMESPACE, revision))
+    (condition,) = revised["status"]["conditions"]
+    assert (condition["type"], condition["status"]) == ("Compensated", "False")
+
+
+async def test_a_promoted_candidates_effects_stay(scene):
+    revision = await scene.candidate()
+    scene.act("ticket.comment", "write")
+    await scene.compensator.look()
+    await scene.run(400, until="Promoted")
+    account = await scene.settle(revision)
+    assert account["state"] == "NotNeeded"
+    assert scene.ledger.calls == []
+
+
+async def test_a_superseded_candidates_effects_stay(scene):
+    revision = await scene.candidate()
+    scene.act("ticket.comment", "write")
+    await scene.compensator.look()
+    await scene.apply("v3", rollback=ROLLBACK)
+    await scene.run(30)
+    account = await scene.settle(revision)
+    assert account["state"] == "NotNeeded"
+    assert scene.ledger.calls == []
+
+
+async def test_effects_of_another_revision_and_of_an_earlier_rollout_stay(scene):
+    revision = await scene.candidate()
+    began = scene.now
+    scene.now -= 3600
+    scene.act("ticket.comment", "write")
+    scene.now = began
+    scene.log._release = "support-0000000000"
+    scene.act("ticket.comment", "write")
+    scene.log._release = revision
+    mine = scene.act("ticket.comment", "write")
+    await scene.roll_back(revision)
+    account = await scene.settle(revision)
+    assert scene.ledger.calls == [mine]
+    assert account["effects"] == 1
+
+
+async def test_the_bundle_says_how_grave_a_tool_is_not_the_log(scene):
+    revision = await scene.candidate()
+    scene.act("payments.refund", "read")
+    unknown = scene.act("mail.send", "write")
+    await scene.roll_back(revision)
+    await scene.settle(revision)
+    assert len(scene.ledger.calls) == 2
+    assert {one["class"] for one in scene.ledger.undone.values()} == {"irreversible"}
+    assert unknown in scene.ledger.calls
+
+
+async def test_without_compensations_nobody_reads_a_log(scene):
+    revision = await scene.apply("v4")
+    await scene.run(5)
+    scene.log = None  # a reader would break on it
+    await scene.cluster.create(pod("green-1", "green", revision))
+    await scene.compensator.look()
+    obj = await scene.cluster.get(Ref(kinds.AGENT_REVISION, NAMESPACE, revision))
+    assert "compensation" not in (obj.get("status") or {})
+
+
+async def test_a_pod_on_its_nodes_network_is_not_called(scene):
+    revision = await scene.candidate()
+    await scene.cluster.create(pod("green-2", "green", revision, hostNetwork=True))
+    slots = (await scene.release()).spec.delivery.slots
+    assert [one.name for one in await scene.logs.pods(NAMESPACE, slots["green"], revision)] == ["green-1"]
+
+
+async def test_a_book_of_many_parts_is_undone_whole(scene):
+    revision = await scene.candidate()
+    for number in range(PART * 2 + 7):
+        scene.act("ticket.comment", "write", f"s{number}")
+        if number % 200 == 0:
+            await scene.compensator.look()
+    await scene.roll_back(revision)
+    await scene.process()
+    account = await scene.settle(revision)
+    assert (account["state"], account["undone"]) == ("Done", PART * 2 + 7)
+    assert len(scene.ledger.calls) == len(set(scene.ledger.calls)) == PART * 2 + 7
+
+
+async def test_a_hook_that_the_administrator_does_not_know_is_told_at_once(scene):
+    scene.hooks.clear()
+    await scene.process()
+    await scene.candidate()
+    assert (
+        "CompensationImpossible",
+        "the operator's settings know no hook undo-writes",
+    ) in scene.notes.troubles
+
+
+async def test_a_hook_is_only_for_the_namespaces_it_names(scene):
+    hook = HttpHook(name="undo", url=scene.url, hmac_secret_file=scene.secret, namespaces=("bank",))
+    hooks = EndpointHooks([hook], scene.cluster)
+    assert hooks.problem("undo", NAMESPACE) == f"hook undo is not for releases in {NAMESPACE}"
+    assert hooks.problem("undo", "bank") == ""
+    await hooks.close()
+
+
+async def test_an_unreachable_api_server_and_a_lost_race_are_tried_again(scene):
+    revision = await scene.candidate()
+    scene.act("ticket.comment", "write")
+    await scene.roll_back(revision)
+    troubles = [Unavailable("no"), Conflict("no"), Unavailable("no")]
+
+    async def fail(verb, ref):
+        if troubles and verb in ("merge", "replace", "create"):
+            raise troubles.pop()
+
+    scene.cluster.before = fail
+    account = await scene.settle(revision)
+    assert not troubles
+    assert account["state"] == "Done"
+    assert len(scene.ledger.undone) == 1
+
+
+async def test_a_job_undoes_an_effect_and_is_made_once(scene):
+    template = {"template": {"spec": {"containers": [{"name": "undo", "image": "undo@sha256:0"}]}}}
+    scene.hooks[:] = [JobHook(name=n, job=template) for n in ("undo-writes", "refund-back")]
+    await scene.process()
+    revision = await scene.candidate()
+    effect = scene.act("ticket.comment", "write", "$(SECRET)")
+    await scene.roll_back(revision)
+    for _ in range(3):
+        await scene.compensator.look()
+        scene.now += 10
+    (job,) = [obj for ref, obj in scene.cluster.objects.items() if ref.kind == kinds.JOB]
+    env = {one["name"]: one["value"] for one in job["spec"]["template"]["spec"]["containers"][0]["env"]}
+    given = json.loads(env["COMPENSATION"].replace("$$(", "$("))
+    assert (given["effect"]["id"], given["effect"]["session"]) == (effect, "$(SECRET)")
+    assert given["key"] == env["COMPENSATION_KEY"]
+    assert job["metadata"]["namespace"] == NAMESPACE
+    assert (await scene.account(revision))["state"] == "Undoing"
+    job["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
+    account = await scene.settle(revision)
+    assert (account["state"], account["undone"]) == ("Done", 1)
+    assert scene.notes.troubles == []
+
+
+async def test_a_failed_job_is_followed_by_another_and_in_the_end_given_up(scene):
+    template = {"template": {"spec": {"containers": [{"name": "undo", "image": "undo@sha256:0"}]}}}
+    scene.hooks[:] = [JobHook(name=n, job=template) for n in ("undo-writes", "refund-back")]
+    await scene.process()
+    revision = await scene.candidate()
+    scene.act("ticket.comment", "write")
+    await scene.roll_back(revision)
+    for _ in range(10):
+        await scene.compensator.look()
+        scene.now += 10
+        for ref, obj in scene.cluster.objects.items():
+            if ref.kind == kinds.JOB:
+                obj["status"] = {"conditions": [{"type": "Failed", "status": "True"}]}
+    account = await scene.settle(revision)
+    jobs = [ref.name for ref in scene.cluster.objects if ref.kind == kinds.JOB]
+    assert len(jobs) == 5
+    assert (account["state"], account["failed"]) == ("Incomplete", 1)
+
+
+async def test_a_slow_hook_holds_up_no_look_of_the_operator(scene):
+    revision = await scene.candidate()
+    scene.act("ticket.comment", "write")
+    await scene.roll_back(revision)
+    answered = asyncio.Event()
+    answer = scene.ledger.answer
+
+    async def slow(request):
+        await answered.wait()
+        return await answer(request)
+
+    scene.ledger.answer = slow
+    undoing = asyncio.create_task(scene.compensator.look())
+    bad = await scene.apply("v3", Behaviour(completion=0.3))
+    for _ in range(60):
+        await scene.step()
+        if (await scene.release()).status.phase == "RolledBack" and scene.told.causes[-1] == "Refused":
+            break
+    assert not undoing.done()
+    assert any(one.revision == bad for one in (await scene.release()).status.refused)
+    answered.set()
+    await undoing

@@ -24,10 +24,11 @@ from agentrelease.edges.kopf_app import FeedError, KopfFeed
 from agentrelease.edges.levers import LeverError, discover
 from agentrelease.edges.metrics import Metrics, publish
 from agentrelease.edges.prometheus import Prometheus
-from agentrelease.edges.recorder import DecisionRecorder
+from agentrelease.edges.recorder import DecisionRecorder, stream
 from agentrelease.edges.releases import ClusterReleases
 from agentrelease.edges.slots import Slots
 from agentrelease.engine.guarding import Guardian
+from agentrelease.engine.journal import Journal
 from agentrelease.engine.leader import Leader
 from agentrelease.engine.lease import Candidacy
 from agentrelease.engine.lookout import Lookout
@@ -78,6 +79,7 @@ class Parts:
     feed: KopfFeed
     leader: Leader
     events: EventWriter
+    journal: Journal
 
 
 def main() -> int:
@@ -109,6 +111,7 @@ async def run(chosen: Settings) -> None:
             grid=chosen.evaluation_interval,
             settle=_settle(chosen),
             lookback=chosen.evidence_lookback,
+            replicas=chosen.prometheus_replica_labels,
             bearer=chosen.prometheus_bearer_file,
             ca=chosen.prometheus_ca_file,
         )
@@ -138,6 +141,7 @@ def _build(
     events = EventWriter(cluster, instance=identity, clock=loop.time)
     epoch = _Epoch()
     recorder = DecisionRecorder(events, metrics)
+    journal = Journal(releases, recorder, stream)
     outside = Outside(
         releases=releases,
         levers=discover(cluster),
@@ -145,6 +149,7 @@ def _build(
         guardian=guardian,
         recorder=recorder,
         lookout=lookout,
+        journal=journal,
         epoch=epoch,
         clock=time.time,
     )
@@ -188,7 +193,7 @@ def _build(
     feed = KopfFeed(credentials, watched, watchdog.fed, namespaces=chosen.namespaces)
     seen = [item.kind for item in watched]
     publish(metrics, queue=queue, leader=leader, store=store, kinds=seen, events=events)
-    return Parts(operation, queue, watchdog, feed, leader, events)
+    return Parts(operation, queue, watchdog, feed, leader, events, journal)
 
 
 def _settle(chosen: Settings) -> float:
@@ -221,6 +226,7 @@ async def _run(parts: Parts, chosen: Settings, metrics: Metrics, stack: AsyncExi
         asyncio.create_task(parts.watchdog.run(), name="watchdog"),
         asyncio.create_task(parts.operation.ticks(), name="ticks"),
         asyncio.create_task(parts.operation.workers(), name="workers"),
+        asyncio.create_task(parts.journal.run(), name="journal"),
     }
     async with parts.leader:
         waking = asyncio.create_task(_wake_when_leading(parts), name="waking")

@@ -25,6 +25,7 @@ from agentrelease.edges.releases import ClusterReleases
 from agentrelease.edges.slots import Slots
 from agentrelease.edges.traffic.httproute import HTTPRouteTraffic
 from agentrelease.engine.guarding import Guardian
+from agentrelease.engine.journal import Journal
 from agentrelease.engine.lookout import Lookout
 from agentrelease.engine.ports import ClusterError, Ref
 from agentrelease.engine.reconcile import Outside, Reconciler
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from agentrelease.api.release import AgentRelease
+    from agentrelease.core.chain import Entry
     from agentrelease.core.decision import Decision
 
 NAMESPACE, AGENT = "shop", "support"
@@ -96,6 +98,7 @@ class Stage:
         self.missing: set[str] = set()  # metrics that nobody exports any more
         self.exposed: list[tuple[float, str, float]] = []  # (time, revision, weight live)
         self.told = Told()
+        self.entries: list[Entry] = []  # what the stream of decisions said
         self.epoch: int | None = 1
         self.operator = self.new_operator()
 
@@ -106,6 +109,7 @@ class Stage:
         releases = ClusterReleases(self.cluster)
         self.guardian = Guardian(releases, 1.0)
         self.lookout = Lookout(self, self.guardian)
+        self.journal = Journal(releases, self.told, self.entries.append)
         outside = Outside(
             releases=releases,
             levers=(
@@ -116,6 +120,7 @@ class Stage:
             guardian=self.guardian,
             recorder=self.told,
             lookout=self.lookout,
+            journal=self.journal,
             epoch=lambda: self.epoch,
             clock=lambda: self.now,
         )
@@ -132,6 +137,7 @@ class Stage:
                 await self.operator.reconcile(KEY)
             except ClusterError as error:
                 self.told.failed(KEY, "look", str(error))
+        await self.journal.flush()
 
     async def run(self, seconds: int, until: str = "") -> AgentRelease:
         """Go on until the phase is ``until``, at most so long, and return the release."""

@@ -13,20 +13,32 @@ from agentrelease.core.decision import Direction
 from agentrelease.core.rollout import Move
 from agentrelease.edges.events import Severity, Told
 from agentrelease.edges.kinds import AGENT_RELEASE
+from agentrelease.edges.logs import Sealed
 from agentrelease.engine.ports import Ref
 
 if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease
+    from agentrelease.core.chain import Entry
     from agentrelease.core.decision import Decision
     from agentrelease.edges.events import EventWriter
     from agentrelease.edges.metrics import Metrics
 
 log = structlog.get_logger("agentrelease.decision")
 
+STREAM = "decision-log"
+"""The event by which lines of the decision log are told from others."""
+
 WARNINGS = frozenset({Move.WITHDRAW, Move.STEP_BACK, Move.DRAIN, Move.CAP, Move.RETURN})
 WORRIES = frozenset(
     {"RollbackIncomplete", "EvidenceMissing", "HeldByGuardrail", "Refused", "DeadlinePassed", "Blocked"}
 )
+
+
+def stream(entry: Entry) -> None:
+    """Write an entry of the decision log as one line: what it is about, its hash, and the whole of it."""
+    content = entry.content
+    about = f"{content['namespace']}/{content['release']}"
+    log.info(STREAM, release=about, id=content["id"], hash=entry.hash, entry=Sealed(content))
 
 
 class DecisionRecorder:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -11,18 +10,21 @@ from agentrelease.api.approval import ApprovalSpec
 from agentrelease.api.bundle import Bundle
 from agentrelease.api.guardrail import GuardrailPolicySpec
 from agentrelease.api.release import AgentRelease
+from agentrelease.api.revision import RevisionStatus
 from agentrelease.api.vocabulary import API_VERSION, FINALIZER, MANAGED_BY_LABEL, OPERATOR_NAME, RELEASE_LABEL
 from agentrelease.core import bundle as identity
+from agentrelease.core import copies
 from agentrelease.core.fitting import fitted
 from agentrelease.core.gates import Consent
 from agentrelease.edges import kinds
-from agentrelease.engine.ports import Cluster, Conflict, Ref, Unusable
+from agentrelease.engine.ports import Cluster, Conflict, Missing, Ref, Unusable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agentrelease.api.release import GuardrailRef
-    from agentrelease.api.status import Outcome, ReleaseStatus
+    from agentrelease.api.status import ReleaseStatus
+    from agentrelease.core.chain import Entry
     from agentrelease.engine.ports import Object
 
 
@@ -110,11 +112,15 @@ class ClusterReleases:
         self._bundles[namespace, revision] = found
         return found
 
-    async def conclude(self, namespace: str, revision: str, outcome: Outcome, reason: str) -> None:
-        at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        status = {"outcome": outcome.value, "reason": reason[:1024], "endedAt": at}
+    async def keep(self, namespace: str, revision: str, entries: Sequence[Entry]) -> None:
         ref = Ref(kinds.AGENT_REVISION, namespace, revision)
-        await self._cluster.merge(ref, {"status": status}, subresource="status")
+        obj = await self._cluster.get(ref)
+        if obj is None:
+            raise Missing(f"{ref} does not exist")
+        status = _revision_status(obj)
+        for entry in entries:
+            status = copies.with_entry(status, revision, entry, copies.room_beside(obj))
+        await self._cluster.replace(obj | {"status": status.to_object()}, subresource="status")
 
     async def consents(self, namespace: str) -> Sequence[Consent]:
         found = []
@@ -151,6 +157,13 @@ class ClusterReleases:
             return GuardrailPolicySpec.model_validate(obj["spec"])
         except ValidationError as error:
             raise Unusable(f"{address.kind.name} {address.name}: {_sentence(error)}") from None
+
+
+def _revision_status(obj: Object) -> RevisionStatus:
+    try:
+        return RevisionStatus.model_validate(obj.get("status") or {})
+    except ValidationError:
+        return RevisionStatus()  # a copy that can't be read is begun anew; the stream has everything
 
 
 def _sentence(error: ValidationError) -> str:

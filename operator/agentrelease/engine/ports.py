@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from agentrelease.api.delivery import Slot
     from agentrelease.api.guardrail import GuardrailPolicySpec
     from agentrelease.api.release import AgentRelease
-    from agentrelease.api.status import Outcome, ReleaseStatus
+    from agentrelease.api.status import ReleaseStatus
+    from agentrelease.core.chain import Entry
     from agentrelease.core.decision import Decision
     from agentrelease.core.gates import Consent
     from agentrelease.core.series import Snapshot
@@ -124,8 +125,8 @@ class Releases(Protocol):
     async def bundle(self, namespace: str, revision: str) -> Bundle | None:
         """Return the bundle of a revision, which never changes."""
 
-    async def conclude(self, namespace: str, revision: str, outcome: Outcome, reason: str) -> None:
-        """Write how a revision ended into its status."""
+    async def keep(self, namespace: str, revision: str, entries: Sequence[Entry]) -> None:
+        """Copy decisions to a revision's status, and how it fares; ``Missing`` where there is none."""
 
     async def consents(self, namespace: str) -> Sequence[Consent]:
         """Return the approvals of a namespace; one that can't be understood is left out."""

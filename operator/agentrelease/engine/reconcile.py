@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from agentrelease.api.bundle import Bundle
     from agentrelease.api.release import AgentRelease
     from agentrelease.api.status import ReleaseStatus
+    from agentrelease.core.chain import Entry
     from agentrelease.engine.guarding import Guardian
+    from agentrelease.engine.journal import Journal
     from agentrelease.engine.levers import Lever, Placement, Reading
     from agentrelease.engine.lookout import Lookout
     from agentrelease.engine.ports import Recorder, Releases, SlotLoader
@@ -60,6 +62,7 @@ class Outside:
     guardian: Guardian
     recorder: Recorder
     lookout: Lookout
+    journal: Journal
     epoch: Callable[[], int | None]
     clock: Callable[[], float]
 
@@ -93,10 +96,14 @@ class _Look:
         self._bundles = Bundles({})
         self._readings: list[Reading | None] = []
         self._observed: Observed
+        self._seen: Situation
+        self._entry: Entry | None = None
 
     async def run(self) -> Result:
+        self._out.journal.seen(self._release)
         situation = await self._situation()
         decision = decide(situation, self._now)
+        self._seen = situation
         if decision.direction is Direction.LOWER:
             return await self._lower(decision)
         if self._epoch is None:
@@ -212,7 +219,7 @@ class _Look:
                 self._out.recorder.failed(self._release.key, f"{lever.name} lower", str(error))
         self._tell(decision)
         try:
-            await self._out.releases.write_status(self._release, self._complete(decision))
+            await self._write(self._complete(decision))
         except Conflict:
             return Result(0.0, Band.LOWER)
         if failed:
@@ -224,7 +231,7 @@ class _Look:
         assert self._epoch is not None
         if decision.step.move is Move.START:
             await self._out.releases.record(self._release, *_names(decision.status))
-        written = await self._out.releases.write_status(self._release, self._complete(decision))
+        written = await self._write(self._complete(decision))
         self._tell(decision)
         self._release = written
         await self._load()
@@ -238,7 +245,7 @@ class _Look:
         """Write the status if it says anything new, keep the slot loaded, renew the lease, mend drift."""
         status = self._complete(decision)
         if status != self._release.status:
-            self._release = await self._out.releases.write_status(self._release, status)
+            self._release = await self._write(status)
         if decision.announce:
             self._tell(decision)
         await self._load()
@@ -313,7 +320,18 @@ class _Look:
             update["evidence"] = ledger.to_json()
         if ledger is not None:
             self._out.lookout.note(self._release.key, ledger.through)
+        self._entry = self._out.journal.seal(self._seen, decision, self._now, self._epoch or 0)
+        if self._entry is not None:
+            update["decision"] = self._entry.head
         return status.model_copy(update=update)
+
+    async def _write(self, status: ReleaseStatus) -> AgentRelease:
+        """Write the status, and with it which entry of the decision log it is by."""
+        if self._entry is not None:
+            self._out.journal.writing(self._release.key, self._entry)
+        written = await self._out.releases.write_status(self._release, status)
+        self._out.journal.seen(written)
+        return written
 
     def _entered(self, decision: Decision) -> dict[str, object]:
         """Start the safe side anew in a new phase, and freeze stable's record when its traffic ends."""

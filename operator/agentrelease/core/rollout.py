@@ -67,12 +67,16 @@ class Step:
 
 def next_step(situation: Situation, now: float) -> Step:
     """Return the step for a release; the rules below in their order."""
-    rules = _WITH_CANDIDATE if situation.release.status.candidate else _WITHOUT_CANDIDATE
-    for rule in rules:
+    for rule in rules_for(situation):
         step = rule(situation, now)
         if step is not None:
             return step
     raise AssertionError("the last rule always applies")
+
+
+def rules_for(situation: Situation) -> tuple[Callable[[Situation, float], Step | None], ...]:
+    """Return the rules that are looked at, in their order."""
+    return _WITH_CANDIDATE if situation.release.status.candidate else _WITHOUT_CANDIDATE
 
 
 # ---- with a candidate: lowering rules -----------------------------------------------------------

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentrelease.cli import commands
-from agentrelease.cli.session import Session, Where, run
+from agentrelease.cli import commands, logbook
+from agentrelease.cli.session import Session, Where, run, run_offline
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -113,6 +113,53 @@ def _status(
 def _history(context: typer.Context, name: Name, output: Format = Output.TABLE) -> None:
     """Show a release's revisions and every change of exposure with its reason."""
     _do(context, lambda s: commands.history(s, name, as_json=output is Output.JSON))
+
+
+File = Annotated[
+    str | None,
+    typer.Option("--file", metavar="FILE", help="Read the operator's stdout from a file (-: stdin) instead."),
+]
+
+
+@app.command("log", epilog=_EVERYWHERE)
+def _log(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="May be left out with --file.")] = None,
+    *,
+    verify: Annotated[bool, typer.Option("--verify", help="Only check the chain of hashes.")] = False,
+    file: File = None,
+    output: Format = Output.TABLE,
+) -> None:
+    """Show the decision log and check its chain; exit code 1 for a changed, moved or missing entry."""
+    shown = logbook.Shown(verify=verify, as_json=output is Output.JSON)
+    if file is not None:
+        where: Where = context.obj
+        raise typer.Exit(run_offline(lambda p: logbook.log_of_file(p, file, where.namespace, name, shown)))
+    if name is None:
+        raise typer.BadParameter("is needed without --file", param_hint="NAME")
+    _do(context, lambda s: logbook.log(s, name, shown))
+
+
+@app.command("explain", epilog=_EVERYWHERE)
+def _explain(
+    context: typer.Context,
+    name: Name,
+    *,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="ID", help="Default: the newest decision.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Run every decision again, a line each.")] = False,
+    file: File = None,
+    output: Format = Output.TABLE,
+) -> None:
+    """Decide again on what a decision rested on, and show how it came about; exit code 1 if it differs."""
+    asked = logbook.Asked(at=at, everything=everything, as_json=output is Output.JSON)
+    if file is not None:
+        where: Where = context.obj
+        raise typer.Exit(
+            run_offline(lambda p: logbook.explain_of_file(p, file, where.namespace, name, asked))
+        )
+    _do(context, lambda s: logbook.explain_release(s, name, asked))
 
 
 @app.command("rollback", epilog=_EVERYWHERE)

@@ -47,17 +47,10 @@ class Where:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
-    """A connected cluster, where we are in it, and where to print."""
+class Printer:
+    """Where to print, and how wide."""
 
-    cluster: Cluster
-    target: Target
     console: Console
-
-    @property
-    def namespace(self) -> str:
-        """The namespace a name is looked up in."""
-        return self.target.namespace
 
     def frame(self) -> Frame:
         """The space a table may take: the terminal's width, or what it needs where there is none."""
@@ -73,6 +66,19 @@ class Session:
     def dump(self, value: Any) -> None:
         """Print JSON and nothing else."""
         self.console.file.write(json.dumps(value, indent=2) + "\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Session(Printer):
+    """A connected cluster, where we are in it, and where to print."""
+
+    cluster: Cluster
+    target: Target
+
+    @property
+    def namespace(self) -> str:
+        """The namespace a name is looked up in."""
+        return self.target.namespace
 
 
 def run(where: Where, work: Callable[[Session], Awaitable[int | None]]) -> int:
@@ -91,10 +97,18 @@ def run(where: Where, work: Callable[[Session], Awaitable[int | None]]) -> int:
         return _fail(str(error))
 
 
+def run_offline(work: Callable[[Printer], int | None]) -> int:
+    """Run a command that needs no cluster; returns the exit code."""
+    try:
+        return work(Printer(_console())) or 0
+    except Impossible as error:
+        return _fail(str(error))
+
+
 async def _connected(where: Where, work: Callable[[Session], Awaitable[int | None]]) -> int | None:
     target = choose(where.kubeconfig, where.context, where.namespace)
     async with await ApiServer.connect(target.credentials, user_agent=USER_AGENT) as cluster:
-        return await work(Session(cluster, target, _console()))
+        return await work(Session(_console(), cluster, target))
 
 
 def _console() -> Console:

@@ -136,6 +136,11 @@ def _changed(links: Sequence[Link]) -> tuple[list[Fault], dict[int, Link]]:
             faults.append(
                 _fault(FaultKind.CHANGED, link.sequence, "its content has another hash than it says")
             )
+        if link.entry and (link.entry.get("sequence"), link.entry.get("previous")) != (
+            link.sequence,
+            link.previous,
+        ):
+            faults.append(_fault(FaultKind.CHANGED, link.sequence, "it does not stand where it says"))
         known = kept.setdefault(link.sequence, link)
         if known.hash != link.hash:
             faults.append(
@@ -156,8 +161,16 @@ def _reordered(links: Sequence[Link]) -> list[Fault]:
 
 
 def _missing(known: Mapping[int, Link], last: int, dropped: frozenset[int]) -> list[Fault]:
-    gone = [number for number in range(1, last + 1) if number not in known and number not in dropped]
-    return [_fault(FaultKind.MISSING, number, "it is not there") for number in gone]
+    """One fault for each gap, told by its first entry."""
+    gone = {number for number in range(1, last + 1) if number not in known and number not in dropped}
+    faults = []
+    for first in sorted(number for number in gone if number - 1 not in gone):
+        end = first
+        while end + 1 in gone:
+            end += 1
+        why = "it is not there" if end == first else f"nothing is there up to {name_of(end)}"
+        faults.append(_fault(FaultKind.MISSING, first, why))
+    return faults
 
 
 def _fault(kind: FaultKind, sequence: int, why: str) -> Fault:

@@ -87,7 +87,7 @@ def _line(line: str, where: str) -> Link | None:
     try:
         record = json.loads(line[start:])
         return Link.of(record["entry"], record["hash"]) if record.get("event") == STREAM else None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Impossible(f"--file: {where} is not an entry of the decision log: {error}") from None
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from agentrelease.core.situation import Situation
 
 VERSION = 1
+LONGEST = 1_000_000
+"""Entries of one log at most; a number beyond was written by somebody else."""
 
 
 class FaultKind(StrEnum):
@@ -132,7 +134,10 @@ def _changed(links: Sequence[Link]) -> tuple[list[Fault], dict[int, Link]]:
     faults: list[Fault] = []
     kept: dict[int, Link] = {}
     for link in links:
-        if link.entry is not None and digest(link.entry) != link.hash:
+        if not 0 < link.sequence <= LONGEST:
+            faults.append(_fault(FaultKind.CHANGED, link.sequence, "no log has an entry of this number"))
+            continue
+        if not _whole(link):
             faults.append(
                 _fault(FaultKind.CHANGED, link.sequence, "its content has another hash than it says")
             )
@@ -149,9 +154,19 @@ def _changed(links: Sequence[Link]) -> tuple[list[Fault], dict[int, Link]]:
     return faults, kept
 
 
+def _whole(link: Link) -> bool:
+    """Whether an entry's content, where it is there, has the hash that it should have."""
+    try:
+        return link.entry is None or digest(link.entry) == link.hash
+    except (ValueError, RecursionError):  # content that the canonical form has no place for
+        return False
+
+
 def _reordered(links: Sequence[Link]) -> list[Fault]:
     faults, seen, newest = [], set(), 0
     for link in links:
+        if link.sequence > LONGEST:
+            continue
         if link.sequence < newest and link.sequence not in seen:
             why = f"it stands after {name_of(newest)}"
             faults.append(_fault(FaultKind.REORDERED, link.sequence, why))

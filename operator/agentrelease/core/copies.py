@@ -16,7 +16,7 @@ import rfc8785
 
 from agentrelease.api.revision import MAX_DECISIONS, MAX_DROPPED, MAX_PACKED, DecisionRecord, Dropped
 from agentrelease.api.status import Outcome
-from agentrelease.core.chain import Link
+from agentrelease.core.chain import LONGEST, Link
 from agentrelease.core.rollout import Move
 
 if TYPE_CHECKING:
@@ -61,7 +61,10 @@ def links(status: RevisionStatus) -> Iterator[Link]:
 def dropped(statuses: Iterable[RevisionStatus]) -> frozenset[int]:
     """Return the places of all entries that copies let go."""
     return frozenset(
-        place for status in statuses for gap in status.dropped for place in range(gap.first, gap.last + 1)
+        place
+        for status in statuses
+        for gap in status.dropped
+        for place in range(max(gap.first, 1), min(gap.last, LONGEST) + 1)
     )
 
 
@@ -78,7 +81,7 @@ def unpacked(text: str) -> Mapping[str, Any] | None:
     try:
         content = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), _UNPACKED)
         found = json.loads(content)
-    except (binascii.Error, zlib.error, ValueError):
+    except (binascii.Error, zlib.error, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

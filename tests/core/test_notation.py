@@ -1,0 +1,66 @@
+"""Values of the core survive JSON exactly, whatever is in them."""
+
+from __future__ import annotations
+
+import json
+from math import inf, isnan, nan
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentrelease.api.vocabulary import Autonomy
+from agentrelease.core.exposure import Cohort, Exposure
+from agentrelease.core.notation import read, written
+from agentrelease.core.record import NAMES
+from agentrelease.core.situation import Live, Measured, SlotState
+
+EXPOSURES = st.builds(
+    Exposure,
+    mirror=st.floats(0, 100),
+    cohort=st.none() | st.builds(Cohort, st.text(), st.text()),
+    weight=st.floats(0, 100),
+    autonomy=st.sampled_from(Autonomy),
+    tools=st.frozensets(st.text(), max_size=4),
+)
+LIVES = st.builds(
+    Live,
+    exposure=st.none() | EXPOSURES,
+    flags=st.text(),
+    halted=st.booleans(),
+    lease_until=st.none() | st.integers(0, 2**40),
+)
+
+
+@given(LIVES)
+def test_what_was_written_is_read_back_equal(live):
+    assert read(Live, json.loads(json.dumps(written(live))), NAMES) == live
+
+
+@given(st.frozensets(st.text(), min_size=2))
+def test_sets_have_one_order(tools):
+    assert written(Exposure(tools=tools))["tools"] == sorted(tools)
+
+
+def test_numbers_that_json_lacks_are_words():
+    assert written(Measured(weight=inf))["weight"] == "inf"
+    assert read(Measured, written(Measured(weight=-inf)), NAMES).weight == -inf
+    assert isnan(read(Measured, written(Measured(weight=nan)), NAMES).weight)
+
+
+def test_a_field_that_an_older_record_lacks_takes_its_default():
+    assert read(Measured, {"tasks": 3.0}, NAMES) == Measured(tasks=3.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (SlotState, {}),
+        (Exposure, {"autonomy": "much"}),
+        (Live, {"exposure": None, "halted": "no"}),
+        (Live, 3),
+    ],
+)
+def test_what_is_not_of_a_type_is_refused(kind, value):
+    with pytest.raises(ValueError):
+        read(kind, value, NAMES)

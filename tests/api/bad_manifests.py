@@ -394,6 +394,30 @@ RELEASES = [
         "spec.phases[1].cohort.header.value",
         "should match",
     ),
+    _release(
+        "a cohort by two things",
+        {"spec/phases/1/cohort/cookie": {"name": "beta", "value": "1"}},
+        "spec.phases[1].cohort",
+        "exactly one thing: header, cookie or claim",
+    ),
+    _release(
+        "a cohort by nothing",
+        {"spec/phases/1/cohort": {}},
+        "spec.phases[1].cohort",
+        "exactly one thing: header, cookie or claim",
+    ),
+    _release(
+        "a cookie's value with a semicolon",
+        {"spec/phases/1/cohort": {"cookie": {"name": "beta", "value": "1;a=b"}}},
+        "spec.phases[1].cohort.cookie.value",
+        "should match",
+    ),
+    _release(
+        "a claim by a URL",
+        {"spec/phases/1/cohort": {"claim": {"name": "https://a.b/c", "value": "1"}}},
+        "spec.phases[1].cohort.claim.name",
+        "should match",
+    ),
     _release("no guardrails", {"spec/guardrails": []}, "spec.guardrails", "at least 1 items"),
     _release(
         "guardrail names nothing",

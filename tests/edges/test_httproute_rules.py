@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -10,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentrelease.core.exposure import NOTHING, Cohort, Exposure
-from agentrelease.edges.traffic import parents
+from agentrelease.api.phase import Phase
+from agentrelease.core.exposure import NOTHING, Cohort, Exposure, of_phase
+from agentrelease.edges.traffic import cookies, parents
 from agentrelease.edges.traffic.gateway_api import GatewayApi
 from agentrelease.edges.traffic.rules import Rules
 from agentrelease.edges.traffic.split import exposed, units, weights
@@ -60,7 +62,10 @@ foreign_mirror = {
 exposures = st.builds(
     Exposure,
     mirror=st.sampled_from([0.0, 1.0, 12.5, 33.33, 100.0]),
-    cohort=st.none() | st.just(INTERNAL) | st.just(Cohort("X-Tier", "beta")),
+    cohort=st.none()
+    | st.just(INTERNAL)
+    | st.just(Cohort("X-Tier", "beta"))
+    | st.just(Cohort("beta.2", "a=(b)", cookie=True)),
     weight=st.sampled_from([0.0, 0.01, 0.5, 1.0, 5.0, 12.3456, 50.0, 99.99, 100.0]) | st.floats(0, 100),
 )
 user_matches = st.lists(
@@ -383,3 +388,57 @@ def test_a_rule_that_lists_the_candidate_alone_gives_it_nothing_rather_than_ever
     [rule] = rules.written([{"backendRefs": [backend(GREEN, 1)]}], placed(Exposure(weight=1)))
     assert weights_of(rule) == [0]
     assert BLUE in rules.obstacle([rule], placed(Exposure(weight=1)))
+
+
+# Cohorts by cookie
+
+cookie_names = st.text("ab.$^*+|!#%&'`~_-0", min_size=1, max_size=6)
+cookie_values = st.text("ab=.$^*+|!#%&'`~_-0()[]{}?/:<>@", min_size=1, max_size=6)
+
+
+@given(cookie_names, cookie_values)
+def test_any_cookie_is_read_back_from_its_expression(name: str, value: str) -> None:
+    asked = Exposure(cohort=Cohort(name, value, cookie=True))
+    written = rules.written([base()], placed(asked))
+    assert rules.reading(written, placed(asked)) == (asked, "")
+
+
+@given(cookie_names, cookie_values, cookie_names, cookie_values)
+def test_a_cookie_is_found_among_others_and_no_other_is_taken_for_it(
+    name: str, value: str, other: str, wrong: str
+) -> None:
+    found = re.compile(cookies.expression(Cohort(name, value, cookie=True))).fullmatch
+    assert found(f"{name}={value}")
+    assert found(f"a=b; {name}={value}; c=d")
+    assert bool(found(f"{other}={wrong}")) == ((name, value) == (other, wrong))
+    assert not found(f"x{name}={value}")
+    assert not found(f"{name}={value}x")
+    assert not found(f'{name}="{value}"')
+    assert not found(f"other={name}={value}")
+
+
+def test_somebody_elses_expression_on_cookies_counts_as_everybody() -> None:
+    asked = placed(Exposure(cohort=Cohort("beta", "1", cookie=True)))
+    copy, rule = rules.written([base()], asked)
+    copy["matches"][0]["headers"][-1]["value"] = ".*"
+    found, _ = rules.reading([copy, rule], asked)
+    assert found is not None
+    assert found.weight == 100
+
+
+def test_a_cohort_that_no_rule_can_take_is_refused_in_words() -> None:
+    taken = base(matches=[{"headers": [{"name": "Cookie", "type": "RegularExpression", "value": "a=.*"}]}])
+    why = rules.obstacle([taken], placed(Exposure(cohort=Cohort("beta", "1", cookie=True))))
+    assert "no rule can match the cohort cookie beta=1" in why
+
+
+def test_cookies_and_claims_come_from_the_phase() -> None:
+    phases = [
+        Phase.model_validate({"name": "a", "autonomy": "observe", "cohort": cohort})
+        for cohort in (
+            {"cookie": {"name": "Beta", "value": "1"}},
+            {"claim": {"name": "Team_name", "value": "support desk"}},
+        )
+    ]
+    assert of_phase(phases, 0, []).cohort == Cohort("Beta", "1", cookie=True)
+    assert of_phase(phases, 1, []).cohort == Cohort("x-claim-team-name", "support desk")

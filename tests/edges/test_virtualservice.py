@@ -92,7 +92,7 @@ user_rules = st.lists(
 exposures = st.builds(
     Exposure,
     mirror=st.sampled_from([0.0, 33.3, 100.0]),
-    cohort=st.none() | st.just(INTERNAL),
+    cohort=st.none() | st.just(INTERNAL) | st.just(Cohort("beta.2", "a=(b)", cookie=True)),
     weight=st.sampled_from([0.0, 0.5, 5.0, 100.0]),
 )
 placements = st.builds(placed, st.none() | exposures, first=st.booleans())

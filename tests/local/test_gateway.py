@@ -11,6 +11,8 @@ import pytest
 from tests.support.gateway import API, Shop, arm, eventually
 from tests.support.proxy import Proxy
 
+from agentrelease.core.exposure import Cohort
+from agentrelease.edges.traffic.gateway_api import GatewayApi
 from agentrelease.local.gateway.envoy import EnvoyFailed
 from agentrelease.local.kubeapi import collection
 
@@ -208,6 +210,31 @@ async def test_a_cookie_cohort_is_a_regular_expression_on_the_whole_header(shop)
     )
     assert await shop.count(10, cookie="a=b; beta=1; c=d") == {"green": 10}
     assert await shop.count(10, cookie="a=b; nobeta=1") == {"blue": 10}
+
+
+@pytest.mark.parametrize(("name", "value"), [("beta", "1"), ("b.t|a", "a=(b)+$"), ("__Host-x", "[^]{1}?*/")])
+async def test_the_operators_cookie_cohort_reaches_the_candidate_and_near_misses_do_not(shop, name, value):
+    rule = {"backendRefs": [arm("blue")]}
+    copy = {"backendRefs": [arm("green")]}
+    GatewayApi().narrow(copy, Cohort(name, value, cookie=True))
+    await shop.serve(rule, copy)
+    for cookie in (
+        f"{name}={value}",
+        f"a=b; {name}={value}",
+        f"{name}={value};c=d",
+        f"a=b; {name}={value}; c=d",
+    ):
+        assert await shop.count(5, cookie=cookie) == {"green": 5}, cookie
+    misses = (
+        f"{name}={value}1",
+        f"x{name}={value}",
+        f"a={name}={value}",
+        f"{name.upper()}x={value}",
+        f'{name}="{value}"',
+        f"{name.replace('.', 'o')}={value[:-1]}",
+    )
+    for cookie in misses:
+        assert await shop.count(5, cookie=cookie) == {"blue": 5}, cookie
 
 
 # Headers and paths

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
 from agentrelease.api.base import Duration, Model, Name
-from agentrelease.api.schema import rule, rules
+from agentrelease.api.schema import rule, rules, whole
 from agentrelease.api.vocabulary import Autonomy, OnDeadline
 
 
@@ -20,11 +20,74 @@ class HeaderMatch(Model):
     """The header's value, exactly. Example: `internal`."""
 
 
+class CookieMatch(Model):
+    """Requests that carry this cookie with exactly this value."""
+
+    name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
+    """The cookie's name, in its own case. Example: `beta`."""
+    value: str = Field(min_length=1, max_length=128, pattern=r"^[!#-+./0-9:<-\[\]-~-]+$")
+    """The cookie's value, exactly and without quotes. Example: `yes`."""
+
+
+class ClaimMatch(Model):
+    """Requests whose token carries this claim with exactly this value."""
+
+    name: str = Field(min_length=1, max_length=56, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    """The claim's name. The gateway must hand it on as the header `x-claim-<name>`, lower-case and with `-`
+    for `_`, and take that header away from requests that bring it along. Example: `team`."""
+    value: str = Field(min_length=1, max_length=128, pattern=r"^[!-~]([ -~]*[!-~])?$")
+    """The claim's value, exactly. Example: `support`."""
+
+
 class Cohort(Model):
     """The people who meet the candidate before any percentage of users does."""
 
-    header: HeaderMatch
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "[has(self.header), has(self.cookie), has(self.claim)].filter(given, given).size() == 1",
+                "a cohort is known by exactly one thing: header, cookie or claim",
+            )
+        )
+    )
+
+    header: HeaderMatch | None = None
     """Requests that carry this header go to the candidate."""
+    cookie: CookieMatch | None = None
+    """Requests that carry this cookie go to the candidate."""
+    claim: ClaimMatch | None = None
+    """Requests whose token, checked by the gateway, carries this claim go to the candidate."""
+
+
+# Spelled out because the API server reckons indexOf at a hundred times the budget.
+def _level(of: str) -> str:
+    return (
+        f"{of}.autonomy == 'observe' ? 0 : {of}.autonomy == 'suggestion-only' ? 1 "
+        f": {of}.autonomy == 'limited-action' ? 2 : 3"
+    )
+
+
+class PhaseStratum(Model):
+    """Requests of one kind that stay lower than the rest of the phase.
+
+    A request belongs here unless it says otherwise: one that doesn't say its risk tier, or says it by
+    something else than a text, gets the lowest level of all strata. Of several that fit, the lowest counts.
+    """
+
+    match: Annotated[
+        dict[str, Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[!-~]([ -~]*[!-~])?$")]],
+        Field(min_length=1, max_length=2),
+    ] = Field(
+        json_schema_extra=rules(
+            rule(
+                "self.all(label, label in ['risk_tier', 'workflow_class'])",
+                "a stratum is told by risk_tier, workflow_class or both: agents tell the flags nothing else",
+            )
+        )
+    )
+    """What the requests say of themselves, exactly. Example: `{risk_tier: high}`."""
+    autonomy: Autonomy
+    """How far the candidate may go with them; at most the phase's `autonomy`."""
 
 
 class Phase(Model):
@@ -52,6 +115,16 @@ class Phase(Model):
                 "onDeadline without a deadline never happens; set deadline",
                 field=".deadline",
             ),
+            rule(
+                f"!has(self.strata) || self.strata.all(s, ({_level('s')}) <= ({_level('self')}))",
+                "a stratum stays at the phase's autonomy or below it",
+                field=".strata",
+            ),
+            rule(
+                "!has(self.strata) || self.strata.all(s, self.strata.exists_one(t, t.match == s.match))",
+                "two strata of a phase match the same requests; keep one",
+                field=".strata",
+            ),
         )
     )
 
@@ -65,6 +138,9 @@ class Phase(Model):
     """Percent of live requests that the candidate answers. Example: `5`."""
     autonomy: Autonomy
     """How far the candidate may go: `observe`, `suggestion-only`, `limited-action`, `full-action`."""
+    strata: list[PhaseStratum] = Field(default_factory=list, max_length=4, json_schema_extra=whole())
+    """Kinds of requests that stay lower, for example those of high risk; never lower than in an earlier
+    phase. A promoted revision keeps those of the last phase."""
     min_samples: int = Field(default=0, ge=0, le=10_000_000)
     """Tasks of the candidate that must be counted in this phase before it may end well."""
     min_duration: Duration = Duration("0s")
@@ -78,10 +154,11 @@ class Phase(Model):
 
 
 _LAST = "self[size(self) - 1]"
-# Spelled out because the API server reckons indexOf at a hundred times the budget.
-_LEVEL = (
-    "p.autonomy == 'observe' ? 0 : p.autonomy == 'suggestion-only' ? 1 "
-    ": p.autonomy == 'limited-action' ? 2 : 3"
+# A stratum that a phase doesn't list has the phase's own level there.
+_STRATA_RISE = (
+    "self.all(q, !has(q.strata) || q.strata.all(s, self.map(p, has(p.strata) && "
+    "p.strata.exists(t, t.match == s.match) ? "
+    f"p.strata.filter(t, t.match == s.match).map(t, {_level('t')})[0] : ({_level('p')})).isSorted()))"
 )
 PHASES_RISE = rules(
     rule(
@@ -97,8 +174,12 @@ PHASES_RISE = rules(
         "weight must not shrink from one phase to the next",
     ),
     rule(
-        f"self.map(p, {_LEVEL}).isSorted()",
+        f"self.map(p, {_level('p')}).isSorted()",
         "autonomy must not shrink from one phase to the next",
+    ),
+    rule(
+        _STRATA_RISE,
+        "a stratum's autonomy must not shrink from one phase to the next",
     ),
     rule(
         f"size(self) == 0 || (has({_LAST}.weight) && {_LAST}.weight == 100.0)",

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from agentrelease.api.bundle import Tool
     from agentrelease.api.phase import Phase
 
+CLAIM_HEADER = "x-claim-"
+"""A token's claim ``team_name`` reaches a route as the header ``x-claim-team-name``, set by the gateway."""
+
 ALL = 100.0
 """All ordinary traffic, in per cent."""
 
@@ -31,13 +34,14 @@ _ALONE = {
 
 @dataclass(frozen=True, slots=True)
 class Cohort:
-    """Requests with this header value, for example an internal audience."""
+    """Requests with this header value or, if ``cookie``, with a cookie of this name and value."""
 
-    header: str
+    name: str
     value: str
+    cookie: bool = False
 
     def __str__(self) -> str:
-        return f"{self.header}={self.value}"
+        return f"{'cookie ' if self.cookie else ''}{self.name}={self.value}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,4 +131,12 @@ def of_phase(phases: Sequence[Phase], index: int, tools: Sequence[Tool]) -> Expo
 
 def _cohort(phases: Sequence[Phase]) -> Cohort | None:
     named = [phase.cohort for phase in phases if phase.cohort is not None]
-    return Cohort(named[-1].header.name, named[-1].header.value) if named else None
+    if not named:
+        return None
+    header, cookie, claim = named[-1].header, named[-1].cookie, named[-1].claim
+    if cookie is not None:
+        return Cohort(cookie.name, cookie.value, cookie=True)
+    if claim is not None:
+        return Cohort(CLAIM_HEADER + claim.name.lower().replace("_", "-"), claim.value)
+    assert header is not None
+    return Cohort(header.name, header.value)

@@ -6,6 +6,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from agentrelease.core.exposure import Cohort
+from agentrelease.edges.traffic import cookies
 from agentrelease.edges.traffic.split import COARSE, units
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class GatewayApi:
         return ""
 
     def narrow(self, rule: Json, cohort: Cohort) -> bool:
-        """Add the cohort's header to every match that it doesn't contradict."""
+        """Add the cohort's header to every match that can take it: a match names a header once."""
         matches = [_narrowed(match, cohort) for match in rule.get("matches") or [_EVERYTHING]]
         rule["matches"] = [match for match in matches if match is not None]
         return bool(rule["matches"])
@@ -73,9 +74,11 @@ class GatewayApi:
     def cohort(self, rule: Json) -> Cohort | None:
         """Return the last header of the matches, where ``narrow`` puts the cohort's."""
         last = [(match.get("headers") or [{}])[-1] for match in rule.get("matches") or [{}]]
-        if any(header != last[0] or header.get("type", "Exact") != "Exact" for header in last):
+        if not last[0] or any(header != last[0] for header in last):
             return None
-        return Cohort(last[0]["name"], last[0]["value"]) if last[0] else None
+        if last[0].get("type", "Exact") == "Exact":
+            return Cohort(last[0]["name"], last[0]["value"])
+        return cookies.cohort_of(last[0]["value"]) if last[0]["name"] == cookies.HEADER else None
 
     def settle(self, rule: Json, placement: Placement) -> None:
         """Leave weights as they are: zero means zero."""
@@ -100,12 +103,18 @@ class GatewayApi:
 def _narrowed(match: Json, cohort: Cohort) -> Json | None:
     """Return the match with the cohort's header last; ``None`` where it can never hold."""
     headers = list(match.get("headers") or ())
-    same = [header for header in headers if header["name"].lower() == cohort.header.lower()]
-    if any(h.get("type", "Exact") != "Exact" or h["value"] != cohort.value for h in same):
+    added = _header(cohort)
+    same = [header for header in headers if header["name"].lower() == added["name"].lower()]
+    if any((h.get("type", "Exact"), h["value"]) != (added["type"], added["value"]) for h in same):
         return None
     others = [header for header in headers if header not in same]
-    added = {"type": "Exact", "name": cohort.header, "value": cohort.value}
     return deepcopy(match) | {"headers": [*others, added]}
+
+
+def _header(cohort: Cohort) -> Json:
+    if cohort.cookie:
+        return {"type": "RegularExpression", "name": cookies.HEADER, "value": cookies.expression(cohort)}
+    return {"type": "Exact", "name": cohort.name, "value": cohort.value}
 
 
 def _percent(mirror: Json) -> float:

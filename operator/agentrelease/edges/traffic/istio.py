@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agentrelease.core.exposure import Cohort
+from agentrelease.edges.traffic import cookies
 from agentrelease.edges.traffic.split import COARSE
 
 if TYPE_CHECKING:
@@ -81,9 +82,11 @@ class Istio:
 
     def narrow(self, rule: Json, cohort: Cohort) -> bool:
         """Add the cohort's header to every match that it doesn't contradict."""
-        key, wanted = cohort.header.lower(), {"exact": cohort.value}
+        name = cookies.HEADER if cohort.cookie else cohort.name
+        key = name.lower()
+        wanted = {"regex": cookies.expression(cohort)} if cohort.cookie else {"exact": cohort.value}
         matches = [
-            match | {"name": cohort.header, "headers": (match.get("headers") or {}) | {key: wanted}}
+            match | {"name": name, "headers": (match.get("headers") or {}) | {key: wanted}}
             for match in rule.get("match") or [{}]
             if (match.get("headers") or {}).get(key, wanted) == wanted
         ]
@@ -93,9 +96,13 @@ class Istio:
     def cohort(self, rule: Json) -> Cohort | None:
         """Return the header that the matches are named after."""
         named = [(m.get("name", ""), m.get("headers") or {}) for m in rule.get("match") or [{}]]
-        found = {(name, headers.get(name.lower(), {}).get("exact")) for name, headers in named}
-        name, value = found.pop()
-        return None if found or not name or value is None else Cohort(name, value)
+        found = {(name, *_matched(headers.get(name.lower()) or {})) for name, headers in named}
+        name, how, value = found.pop()
+        if found or not name:
+            return None
+        if how == "regex" and name == cookies.HEADER:
+            return cookies.cohort_of(value)
+        return Cohort(name, value) if how == "exact" else None
 
     def settle(self, rule: Json, placement: Placement) -> None:
         """Give a rule without any weight a destination: stable, or for want of it the other slot.
@@ -128,6 +135,12 @@ class Istio:
             return dict(same["destination"])
         port = {key: value for key, value in ours[0]["destination"].items() if key == "port"}
         return {"host": f"{service}.{placement.namespace}.svc.cluster.local"} | port
+
+
+def _matched(header: Json) -> tuple[str, str]:
+    """Return how a header is matched and with what; nothing where it is matched in no single way."""
+    (how, value), *more = header.items() or [("", "")]
+    return ("", "") if more else (how, str(value))
 
 
 def _percent(percentage: Json | None) -> float:

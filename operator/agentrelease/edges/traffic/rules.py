@@ -94,6 +94,10 @@ class Rules:
         exposure = placement.candidate.exposure
         answering = {name for name, weight in weights(placement).items() if weight and exposure.weight}
         answering |= {placement.candidate.service} if exposure.cohort else set()
+        if exposure.cohort and not any(
+            self._dialect.narrow(deepcopy(rule), exposure.cohort) for rule in marked
+        ):
+            return f"no rule can match the cohort {exposure.cohort}: all ask for something else there"
         for rule in marked:
             absent = sorted(answering - self._listed(rule, placement))
             if absent:

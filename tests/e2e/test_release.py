@@ -8,11 +8,15 @@ import pytest
 from tests.support.world import World, world
 
 from agentrelease.api.vocabulary import Autonomy
+from agentrelease.core.chain import Link, check
+from agentrelease.core.explanation import explain
+from agentrelease.edges.recorder import STREAM
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from agentrelease.api.status import LogHead
     from agentrelease.local.controlplane import ControlPlane
 
 PHASES = ["shadow", "internal", "canary-10", "half", "all", "full"]
@@ -40,6 +44,15 @@ async def _none_of(here: World, revision: str) -> None:
     assert weights[stable] > 0
     assert sum(weight for service, weight in weights.items() if service != stable) == 0
     assert not await here.mirrors()
+
+
+def _explained(here: World, head: LogHead | None) -> None:
+    """Every decision on the operator's stdout comes out again bit for bit, and none is missing."""
+    told = [line for line in here.operator_log() if line.get("event") == STREAM]
+    links = [Link.of(line["entry"], line["hash"]) for line in told]
+    assert check([link for link in links if head and link.sequence <= head.sequence], head) == ()
+    assert [entry["id"] for line in told if not explain(entry := line["entry"]).reproduced] == []
+    assert len(told) > 40, "four rollouts are more than forty decisions"
 
 
 async def test_good_is_promoted_bad_is_rolled_back_and_stays_refused_and_its_fix_starts_clean(
@@ -70,7 +83,8 @@ async def test_good_is_promoted_bad_is_rolled_back_and_stays_refused_and_its_fix
     assert release.status.candidate is None
 
     fixed = await here.apply("v3-fixed.yaml")
-    await here.promoted(fixed)
+    release = await here.promoted(fixed)
+    _explained(here, release.status.decision)
 
 
 async def test_going_back_to_the_stable_bundle_in_mid_rollout_returns_at_once_without_a_rollout(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from agentrelease.core.decision import Decision
     from agentrelease.edges.events import EventWriter
     from agentrelease.edges.metrics import Metrics
+    from agentrelease.edges.sinks import Sinks
 
 log = structlog.get_logger("agentrelease.decision")
 
@@ -44,8 +45,9 @@ def stream(entry: Entry) -> None:
 class DecisionRecorder:
     """Tells each decision once in every place."""
 
-    def __init__(self, events: EventWriter, metrics: Metrics) -> None:
+    def __init__(self, events: EventWriter, metrics: Metrics, sinks: Sinks | None = None) -> None:
         self._events = events
+        self._sinks = sinks
         self._metrics = metrics
 
     def decided(self, release: AgentRelease, decision: Decision, epoch: int) -> None:
@@ -65,8 +67,6 @@ class DecisionRecorder:
             reason=step.reason,
             direction=decision.direction.value,
             intended=status.exposure.intended.to_object(),
-            measured=status.exposure.measured.to_object() if status.exposure.measured else None,
-            metrics=[m.to_object() for m in status.metrics] if step.move is not Move.KEEP else [],
             drift=decision.drift,
         )
         if decision.drift:
@@ -81,6 +81,8 @@ class DecisionRecorder:
                     self._tell(release, Severity.WARNING, "PlanTooSlow", "Forecast", one.warning)
         if decision.direction is not Direction.KEEP and step.move is not Move.KEEP:
             self._metrics.decisions.labels(release.namespace, release.name, step.move.value).inc()
+        if self._sinks is not None:
+            self._sinks.decided(release, decision, epoch)
         weight = status.exposure.intended.weight
         self._metrics.weight.labels(release.namespace, release.name, "intended").set(weight)
 

@@ -30,7 +30,7 @@ WAITING = 500
 """Entries that wait for their copy at most."""
 
 UNSURE = 1000
-"""Releases of which a written entry's answer may be outstanding at most."""
+"""Releases of which an entry may be waiting at most, for its write's answer or for a first revision."""
 
 HOMELESS = 8
 """Entries of a release that wait for its first revision at most."""
@@ -92,11 +92,6 @@ class Journal:
         self._due.extend([*waiting, _Due(release.key, release.namespace, about, entry)])
         self._changed.set()
 
-    def forget(self, key: str) -> None:
-        """Drop a release that is gone."""
-        self._unsure.pop(key, None)
-        self._homeless.pop(key, None)
-
     async def flush(self) -> bool:
         """Copy what is due; return whether nothing has to be tried again soon."""
         done = True
@@ -105,11 +100,14 @@ class Journal:
             try:
                 await self._releases.keep(due.namespace, due.revision, [due.entry])
             except Missing:  # nothing was loaded yet: it goes to the revision of the release's next entry
-                self._homeless.setdefault(due.key, deque(maxlen=HOMELESS)).append(due)
+                if due.key in self._homeless or len(self._homeless) < UNSURE:
+                    self._homeless.setdefault(due.key, deque(maxlen=HOMELESS)).append(due)
             except ClusterError as error:
                 self._recorder.failed(due.key, "decision copy", str(error))
                 self._due.append(due)
                 done = False
+            except Exception as error:  # noqa: BLE001  a copy is worth less than the process
+                self._recorder.failed(due.key, "decision copy", f"given up: {type(error).__name__}: {error}")
         return done
 
     async def run(self) -> None:

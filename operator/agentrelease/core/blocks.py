@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agentrelease.core.counters import increase
 from agentrelease.core.evidence import Block, Cell, Count, stratum_key
 
 if TYPE_CHECKING:
@@ -146,7 +145,7 @@ def _sums(
     for one in series:
         if not _picked(one, match, audience):
             continue
-        grown = increase(one.samples, span.start, span.end)
+        grown = one.grown(span.start, span.end)
         if grown is not None:
             key = stratum_key({label: one.labels.get(label, "") for label in strata})
             found[key] = found.get(key, 0.0) + grown

@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from agentrelease.core.counters import increase
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agentrelease.core.counters import Sample
+
+Target = tuple[str, str]
+"""A scrape target by ``job`` and ``instance``."""
 
 SLACK = 0.001
 """Seconds by which sample times are compared; Prometheus rounds them to milliseconds."""
@@ -16,10 +21,23 @@ SLACK = 0.001
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One time series: its labels without the name, and its samples in order of time."""
+    """One time series: its labels without the name, and its samples in order of time.
+
+    ``from_zero`` says that it began with the first sample; otherwise it may be older than what was read.
+    """
 
     labels: Mapping[str, str]
     samples: tuple[Sample, ...]
+    from_zero: bool = True
+
+    @property
+    def target(self) -> Target:
+        """What was scraped to get it."""
+        return self.labels.get("job", ""), self.labels.get("instance", "")
+
+    def grown(self, start: float, end: float) -> float | None:
+        """Return the growth in ``(start, end]``; ``None`` is unknown."""
+        return increase(self.samples, start, end, from_zero=self.from_zero)
 
     @property
     def newest(self) -> float:
@@ -28,12 +46,24 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of the past of one agent's revisions, ``(start, end]`` in unix seconds on the grid."""
+
+    namespace: str
+    agent: str
+    revisions: tuple[str, ...]
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """One look at Prometheus.
 
     ``at`` is Prometheus' own time, ``end`` the newest grid point that is settled, ``since`` the oldest
     time that the samples reach back to. ``series`` is metric → (namespace, agent) → series. ``problem``
-    says why nothing here may be relied on; ``unread`` says it for single metrics.
+    says why nothing here may be relied on; ``unread`` says it for single metrics. ``down`` are targets that
+    could not be scraped when last tried (``up`` is 0).
     """
 
     at: float
@@ -42,6 +72,7 @@ class Snapshot:
     series: Mapping[str, Mapping[tuple[str, str], tuple[Series, ...]]] = field(default_factory=dict)
     problem: str = ""
     unread: Mapping[str, str] = field(default_factory=dict)
+    down: frozenset[Target] = frozenset()
 
     def of(self, metric: str, namespace: str, agent: str) -> tuple[Series, ...]:
         """Return the series of one agent."""

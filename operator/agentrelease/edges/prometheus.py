@@ -3,40 +3,52 @@
 Raw samples are read over a range that covers the current block and a little before it, so that each
 series' increase can be taken exactly. Times are Prometheus' own. An answer with warnings, of a wrong
 type, too large, too late or not at all is reported as unread; no answer is ever read as zero.
-No text of a tenant becomes part of a query: metric names match a pattern in the schema and here.
+No text of a tenant becomes part of a query: metric names match a pattern in the schema and here, and where
+one agent's past is asked for, names of objects are checked to be names.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
+from agentrelease.core import births
 from agentrelease.core.counters import Sample
-from agentrelease.core.series import Series, Snapshot
+from agentrelease.core.series import Snapshot
+from agentrelease.edges.answers import Groups, Unreadable, data_of, series_of, values_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Awaitable, Collection, Iterable, Mapping
     from pathlib import Path
 
+    from agentrelease.core.series import Stretch, Target
+
+_T = TypeVar("_T")
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_OBJECT = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 MAX_ANSWER = 64 * 1024 * 1024
 PARALLEL = 4
 
+MEMORY = 86_400
+"""Seconds for which a series that was silent is still known."""
 
-class Unreadable(Exception):
-    """Prometheus did not give an answer that can be relied on; the text says why."""
+WATCHED = 0.5
+"""Part of the look-back for which an agent must have been seen before a series of it counts as new."""
+
+MAX_NEWCOMERS = 32
+"""Agents with new series whose past is asked for in one look; beyond, they count from their first sample."""
 
 
 class Prometheus:
     """The administrator's Prometheus.
 
     ``grid`` is the block length and ``settle`` how long a sample may take to arrive, both in
-    seconds; ``lookback`` is how far before a block a series' last sample is searched for.
+    seconds; ``lookback`` is how far before a block samples are read. ``replicas`` are labels by which
+    several servers mark what they scraped from the same target.
     """
 
     def __init__(
@@ -46,10 +58,12 @@ class Prometheus:
         grid: float,
         settle: float,
         lookback: float,
+        replicas: Collection[str] = (),
         bearer: Path | None = None,
         ca: Path | None = None,
     ) -> None:
         self._grid, self._settle, self._lookback = grid, settle, lookback
+        self._replicas = tuple(replicas)
         self._bearer = bearer
         self._client = httpx.AsyncClient(
             base_url=url.rstrip("/"),
@@ -71,22 +85,27 @@ class Prometheus:
         except Unreadable as error:
             return Snapshot(at=0.0, end=0.0, since=0.0, problem=f"Prometheus: {error}")
         end = math.floor((at - self._settle) / self._grid) * self._grid
-        start = min(since if since is not None else end, end - self._grid) - self._lookback
-        names = sorted(set(metrics))
-        answers = await asyncio.gather(
-            *(self._range(name, start, end) for name in names), return_exceptions=True
+        start = min(since if since is not None else end, end - self._grid)
+        series, unread = await _gathered(
+            {name: self._range(name, "", start, end) for name in sorted(set(metrics))}
         )
-        series: dict[str, Mapping[tuple[str, str], tuple[Series, ...]]] = {}
-        unread: dict[str, str] = {}
-        for name, answer in zip(names, answers, strict=True):
-            if isinstance(answer, Unreadable):
-                unread[name] = str(answer)
-            elif isinstance(answer, BaseException):
-                raise answer
-            else:
-                series[name] = answer
-        problem = f"Prometheus: {next(iter(unread.values()))}" if names and len(unread) == len(names) else ""
-        return Snapshot(at=at, end=end, since=start, series=series, problem=problem, unread=unread)
+        down: frozenset[Target] = frozenset()
+        if series:
+            targets, failed = await _gathered({"up": self._down()})
+            down = targets.get("up", down)
+            unread |= failed
+        problem = f"Prometheus: {next(iter(unread.values()))}" if unread and not series else ""
+        return Snapshot(at, end, start - self._lookback, series, problem, unread, down)
+
+    async def past(self, metrics: Iterable[str], stretch: Stretch) -> Snapshot:
+        """Read one agent's counters over a stretch of the past; like ``look``, it raises nothing."""
+        named = {"namespace": stretch.namespace, "agent": stretch.agent}
+        series, unread = await _gathered(
+            {name: self._past(name, named, stretch) for name in sorted(set(metrics))}
+        )
+        problem = f"Prometheus: {next(iter(unread.values()))}" if unread else ""
+        since = stretch.start - self._lookback
+        return Snapshot(stretch.end, stretch.end, since, series, problem, unread)
 
     async def _time(self) -> float:
         data = await self._query("time()", None)
@@ -94,16 +113,43 @@ class Prometheus:
             raise Unreadable("time() did not answer with a scalar")
         return float(data["result"][1])
 
-    async def _range(
-        self, name: str, start: float, end: float
-    ) -> Mapping[tuple[str, str], tuple[Series, ...]]:
+    async def _down(self) -> frozenset[Target]:
+        without = f"without ({', '.join(self._replicas)}) " if self._replicas else ""
+        data = await self._query(f"max {without}(up) == 0" if without else "up == 0", None)
+        labels = (dict(found) for found in values_of(data, self._replicas))
+        return frozenset((one.get("job", ""), one.get("instance", "")) for one in labels)
+
+    async def _past(self, name: str, named: Mapping[str, str], stretch: Stretch) -> Groups:
+        groups: dict[tuple[str, str], tuple[Any, ...]] = {}
+        for revision in stretch.revisions:
+            picked = _equal({**named, "release": revision})
+            for key, series in (await self._range(name, picked, stretch.start, stretch.end)).items():
+                groups[key] = (*groups.get(key, ()), *series)
+        return groups
+
+    async def _range(self, name: str, picked: str, start: float, end: float) -> Groups:
+        """Read a counter from a look-back before ``start``, and how series that spoke up since then began."""
         if not _NAME.fullmatch(name):
             raise Unreadable(f"{name!r} is no metric name")
-        milliseconds = math.ceil((end - start) * 1000)
-        data = await self._query(f'{name}{{agent!=""}}[{milliseconds}ms]', end)
-        if data.get("resultType") != "matrix":
-            raise Unreadable(f"{name} is not a range of samples")
-        return _grouped(data["result"])
+        begin = start - self._lookback
+        milliseconds = math.ceil((end - begin) * 1000)
+        data = await self._query(f'{name}{{agent!=""{picked}}}[{milliseconds}ms]', end)
+        groups = series_of(data, self._replicas)
+        young = [key for key, series in groups.items() if births.newcomers(series, start)]
+        earlier: dict[births.Labels, Sample] = {}
+        for key in young[:MAX_NEWCOMERS]:
+            earlier |= await self._earlier(name, key, begin)
+        watched = WATCHED * self._lookback
+        return {key: births.joined(series, earlier, start, watched) for key, series in groups.items()}
+
+    async def _earlier(self, name: str, key: tuple[str, str], at: float) -> dict[births.Labels, Sample]:
+        """Return the last samples of one agent's series before ``at``; none for what is not our object."""
+        namespace, agent = key
+        if not (_OBJECT.fullmatch(namespace) and _OBJECT.fullmatch(agent)):
+            return {}
+        picked = _equal({"namespace": namespace, "agent": agent})
+        data = await self._query(f'last_over_time({name}{{agent!=""{picked}}}[{MEMORY}s])', at)
+        return {labels: Sample(at, value) for labels, value in values_of(data, self._replicas).items()}
 
     async def _query(self, query: str, at: float | None) -> dict[str, Any]:
         body = {"query": query, "timeout": "4s"} | ({"time": f"{at:.3f}"} if at is not None else {})
@@ -112,7 +158,9 @@ class Prometheus:
                 text = await self._post("/api/v1/query", body)
             except httpx.HTTPError as error:
                 raise Unreadable(f"unreachable ({type(error).__name__})") from None
-        return _data(text)
+            except TimeoutError:
+                raise Unreadable("the answer took too long") from None
+        return data_of(text)
 
     async def _post(self, path: str, body: dict[str, str]) -> bytes:
         headers = {}
@@ -133,33 +181,24 @@ class Prometheus:
         return b"".join(chunks)
 
 
-def _data(text: bytes) -> dict[str, Any]:
-    try:
-        answer = json.loads(text, parse_constant=_no_constant)
-        data = answer["data"]
-    except (ValueError, KeyError, TypeError):
-        raise Unreadable("the answer is not the JSON of a query") from None
-    if answer.get("status") != "success":
-        raise Unreadable("the query failed")
-    if answer.get("warnings"):
-        raise Unreadable("the answer carries warnings, it may be partial")
-    if not isinstance(data, dict):
-        raise Unreadable("the answer has no data")
-    return data
+async def _gathered(reading: Mapping[str, Awaitable[_T]]) -> tuple[dict[str, _T], dict[str, str]]:
+    """Return what could be read, and why the rest could not."""
+    answers = await asyncio.gather(*reading.values(), return_exceptions=True)
+    read: dict[str, _T] = {}
+    unread: dict[str, str] = {}
+    for name, answer in zip(reading, answers, strict=True):
+        if isinstance(answer, Unreadable):
+            unread[name] = str(answer)
+        elif isinstance(answer, BaseException):
+            raise answer
+        else:
+            read[name] = answer
+    return read, unread
 
 
-def _no_constant(name: str) -> float:
-    raise ValueError(name)
-
-
-def _grouped(result: list[dict[str, Any]]) -> Mapping[tuple[str, str], tuple[Series, ...]]:
-    groups: dict[tuple[str, str], list[Series]] = {}
-    for entry in result:
-        labels = {name: value for name, value in entry["metric"].items() if name != "__name__"}
-        samples = tuple(Sample(float(at), float(value)) for at, value in entry.get("values", ()))
-        if not samples or any(not math.isfinite(s.value) or s.value < 0 for s in samples):
-            continue  # a counter that is no number is no evidence: its stratum stays unknown
-        groups.setdefault((labels.get("namespace", ""), labels.get("agent", "")), []).append(
-            Series(labels, samples)
-        )
-    return {key: tuple(series) for key, series in groups.items()}
+def _equal(labels: Mapping[str, str]) -> str:
+    """Return matchers for labels that must be names of objects, which nothing can break out of."""
+    for name, value in labels.items():
+        if not _OBJECT.fullmatch(value):
+            raise Unreadable(f"{value!r} is no {name}'s name")
+    return "".join(f',{name}="{value}"' for name, value in labels.items())

@@ -13,7 +13,6 @@ from agentrelease.api.status import Stage
 from agentrelease.api.vocabulary import Autonomy
 from agentrelease.core import blocks, intent
 from agentrelease.core.assess import Assessment, Requirements, assess
-from agentrelease.core.counters import increase
 from agentrelease.core.evidence import Absolute, Comparison, Concurrent, Count, Frozen
 from agentrelease.core.exposure import ALL, Exposure
 from agentrelease.core.forecast import Flow, Outlook, outlook
@@ -80,7 +79,8 @@ def observe(
     blind = why or _stale(release, candidate, guarding, snapshot)
     if candidate.stage is not Stage.RUNNING:
         return Observed(None, None, measured, blind, _outlook(release, guarding, snapshot))
-    ledger = _absorbed(release, candidate, guarding, snapshot, (blind,) if blind else ())
+    problems = (blind,) if blind else _unscraped(release, candidate, snapshot)
+    ledger = _absorbed(release, candidate, guarding, snapshot, problems)
     phase = release.spec.phases[min(candidate.phase_index, len(release.spec.phases) - 1)]
     requirements = Requirements(min_samples=phase.min_samples)
     assessment = assess(guarding.plan, ledger, snapshot.end, requirements)
@@ -186,6 +186,20 @@ def _stale(release: AgentRelease, candidate: Candidate, guarding: Guarding, snap
     return ""
 
 
+def _unscraped(release: AgentRelease, candidate: Candidate, snapshot: Snapshot) -> tuple[str, ...]:
+    """Say whose targets can't be scraped: what they would have told is missing, perhaps because it is bad."""
+    stable = release.status.stable
+    arms = [("the candidate", candidate.revision)] + ([("stable", stable.revision)] if stable else [])
+    series = snapshot.of(blocks.TASKS, release.namespace, release.name)
+    found = []
+    for who, revision in arms:
+        targets = {one.target for one in _of(series, revision)}
+        if down := targets & snapshot.down:
+            said = f"{len(down)} of {len(targets)} targets of {who} ({revision}) can't be scraped: up is 0"
+            found.append(said)
+    return tuple(found)
+
+
 def _of(series: tuple[Series, ...], revision: str) -> tuple[Series, ...]:
     return tuple(one for one in series if one.labels.get("release") == revision)
 
@@ -220,7 +234,7 @@ def _measured(release: AgentRelease, candidate: Candidate, snapshot: Snapshot) -
 
 
 def _grown(series: tuple[Series, ...], start: float, end: float) -> float | None:
-    grown = [g for g in (increase(one.samples, start, end) for one in series) if g is not None]
+    grown = [g for g in (one.grown(start, end) for one in series) if g is not None]
     return sum(grown) if grown else None
 
 

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 import structlog
 
 from agentrelease import settings as administration
-from agentrelease.edges import endpoint, kinds, logs
+from agentrelease.edges import endpoint, endpoints, kinds, logs
 from agentrelease.edges.cluster import ApiServer
 from agentrelease.edges.credentials import Credentials, CredentialsError
 from agentrelease.edges.events import EventWriter
 from agentrelease.edges.kopf_app import FeedError, KopfFeed
 from agentrelease.edges.levers import LeverError, discover
 from agentrelease.edges.metrics import Metrics, publish
+from agentrelease.edges.outbound import Inside, Outbound, sinks_of
 from agentrelease.edges.prometheus import Prometheus
 from agentrelease.edges.recorder import DecisionRecorder, stream
 from agentrelease.edges.releases import ClusterReleases
@@ -79,6 +80,7 @@ class Parts:
     feed: KopfFeed
     leader: Leader
     events: EventWriter
+    outbound: Outbound
     journal: Journal
 
 
@@ -92,7 +94,15 @@ def main() -> int:
     logs.configure(chosen.log_level, clock=time.monotonic)
     try:
         asyncio.run(run(chosen))
-    except (StartError, CredentialsError, FeedError, LeverError, BlindFeed, OSError) as error:
+    except (
+        StartError,
+        endpoints.EndpointsError,
+        CredentialsError,
+        FeedError,
+        LeverError,
+        BlindFeed,
+        OSError,
+    ) as error:
         log.exception("operator ends", why=str(error))
         return 1
     return 0
@@ -140,7 +150,9 @@ def _build(
     identity = chosen.identity or f"{socket.gethostname()}-{os.getpid()}-{random.randrange(16**6):06x}"  # noqa: S311  a name, not a secret
     events = EventWriter(cluster, instance=identity, clock=loop.time)
     epoch = _Epoch()
-    recorder = DecisionRecorder(events, metrics)
+    called = endpoints.read(chosen.endpoints_file)
+    sinks = sinks_of(called, chosen.event_source, clock=loop.time)
+    recorder = DecisionRecorder(events, metrics, sinks)
     journal = Journal(releases, recorder, stream)
     outside = Outside(
         releases=releases,
@@ -153,6 +165,10 @@ def _build(
         epoch=epoch,
         clock=time.time,
     )
+    inside = Inside(
+        cluster, releases, store, events, metrics, leading=lambda: epoch() is not None, clock=time.time
+    )
+    outbound = Outbound(called, sinks, inside, origin=chosen.event_source, namespaces=chosen.namespaces)
     rhythm = Rhythm(chosen.evaluation_interval, chosen.workers, settle=_settle(chosen) + AFTER_SETTLING)
     machinery = Machinery(
         Reconciler(outside),
@@ -193,7 +209,7 @@ def _build(
     feed = KopfFeed(credentials, watched, watchdog.fed, namespaces=chosen.namespaces)
     seen = [item.kind for item in watched]
     publish(metrics, queue=queue, leader=leader, store=store, kinds=seen, events=events)
-    return Parts(operation, queue, watchdog, feed, leader, events, journal)
+    return Parts(operation, queue, watchdog, feed, leader, events, outbound, journal)
 
 
 def _settle(chosen: Settings) -> float:
@@ -222,6 +238,7 @@ async def _run(parts: Parts, chosen: Settings, metrics: Metrics, stack: AsyncExi
     )
     log.info("operator starts", port=port, interval=chosen.evaluation_interval)
     events = asyncio.create_task(parts.events.run(), name="events")
+    outbound = asyncio.create_task(parts.outbound.run(), name="outbound")
     tasks = {
         asyncio.create_task(parts.watchdog.run(), name="watchdog"),
         asyncio.create_task(parts.operation.ticks(), name="ticks"),
@@ -239,7 +256,7 @@ async def _run(parts: Parts, chosen: Settings, metrics: Metrics, stack: AsyncExi
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             waking.cancel()
-            await _end(parts, tasks, events)
+            await _end(parts, tasks, (events, outbound))
     names = sorted(task.get_name() for task in done)
     log.info("operator stops", because=names)
     for task in done:
@@ -255,18 +272,19 @@ async def _wake_when_leading(parts: Parts) -> None:
     parts.operation.wake_all()
 
 
-async def _end(parts: Parts, tasks: set[asyncio.Task[None]], events: asyncio.Task[None]) -> None:
+async def _end(parts: Parts, tasks: set[asyncio.Task[None]], telling: tuple[asyncio.Task[None], ...]) -> None:
     """Let the looks that are under way finish, then the feed; what still runs after that is cancelled."""
     parts.queue.shut_down()
     with suppress(TimeoutError):
         async with asyncio.timeout(FAREWELL):
             await parts.queue.drained()
+            await parts.journal.flush()
     parts.feed.stop.set()
     feeding = {task for task in tasks if task.get_name() == "feed"}
     await asyncio.wait(feeding, timeout=FAREWELL)
-    for task in (*tasks, events):
+    for task in (*tasks, *telling):
         task.cancel()
-    await asyncio.gather(*tasks, events, return_exceptions=True)
+    await asyncio.gather(*tasks, *telling, return_exceptions=True)
 
 
 def _unready(watchdog: Watchdog) -> list[str]:

@@ -9,10 +9,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, AnyHttpUrl, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    AnyHttpUrl,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "AGENTRELEASE_"
+
+LabelName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
 
 
 class SettingsError(Exception):
@@ -39,7 +49,7 @@ class Settings(BaseSettings):
         default=300.0,
         ge=1,
         le=3600,
-        description="How far back a counter's last sample is searched for; longer than any scrape gap.",
+        description="How far back a counter's samples are read; longer than two intervals between scrapes.",
     )
     relist_interval: float = Field(default=300.0, ge=1, description="Between two lists that purge ghosts.")
     workers: int = Field(default=8, ge=1, le=256, description="Releases that are reconciled at once.")
@@ -52,6 +62,20 @@ class Settings(BaseSettings):
     )
     prometheus_ca_file: Path | None = Field(
         default=None, description="A PEM file with the CA of its certificate."
+    )
+
+    prometheus_replica_labels: Annotated[tuple[LabelName, ...], NoDecode] = Field(
+        default=("prometheus_replica",),
+        description="Labels by which several Prometheus servers mark what they scraped, by commas.",
+    )
+
+    endpoints_file: Path | None = Field(
+        default=None, description="A YAML file with the hooks and sinks that the operator may call."
+    )
+    event_source: str = Field(
+        default="/agentrelease",
+        pattern=r"^[A-Za-z0-9:/._-]{1,253}$",
+        description="What the source of each CloudEvent begins with; name the cluster in it.",
     )
 
     lease_namespace: str = Field(default="default", min_length=1, description="Where the Lease lies.")
@@ -73,7 +97,7 @@ class Settings(BaseSettings):
         default=0, ge=0, le=65535, description="The port of metrics and probes; 0 takes a free one."
     )
 
-    @field_validator("namespaces", mode="before")
+    @field_validator("namespaces", "prometheus_replica_labels", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -86,7 +110,12 @@ class Settings(BaseSettings):
         return value.lower() if isinstance(value, str) else value
 
     @field_validator(
-        "kubeconfig", "prometheus_url", "prometheus_bearer_file", "prometheus_ca_file", mode="before"
+        "kubeconfig",
+        "prometheus_url",
+        "prometheus_bearer_file",
+        "prometheus_ca_file",
+        "endpoints_file",
+        mode="before",
     )
     @classmethod
     def _empty_is_unset(cls, value: Any) -> Any:

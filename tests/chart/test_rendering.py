@@ -5,6 +5,7 @@ from tests.chart.conftest import CHART, KUBE_VERSION, NEEDED
 
 from agentrelease.api.admission import policies
 from agentrelease.api.crd import RESOURCES, definition
+from agentrelease.edges.endpoints import read as read_endpoints
 from agentrelease.settings import Settings
 
 USER = "system:serviceaccount:agents:agentrelease"
@@ -44,6 +45,7 @@ def test_helm_finds_nothing_to_say(helm):
         ("replicas=0", "/replicas"),
         ("logLevel=loud", "/logLevel"),
         ("admission.enable=true", "/admission"),
+        ("endpoints.sinks[0].name=a,endpoints.sinks[0].url=http://me@x/", "/endpoints/sinks/0/url"),
         ("extraEnv[0].name=PATH,extraEnv[0].value=x", "/extraEnv/0/name"),
     ],
 )
@@ -165,3 +167,49 @@ def test_a_digest_wins_over_a_tag(render):
     (deployment,) = of_kind(render(f"image.digest={digest}", "image.tag=v1"), "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     assert container["image"] == f"agentrelease/operator@{digest}"
+
+
+ENDPOINTS = (
+    "endpoints.hooks[0].name=undo-writes",
+    "endpoints.hooks[0].url=https://undo.example/v1",
+    "endpoints.hooks[0].hmacSecretFile=/etc/agentrelease/secrets/undo",
+    "endpoints.sinks[0].name=audit",
+    "endpoints.sinks[0].url=https://audit.example/in",
+    "endpoints.sinks[0].bearerFile=/etc/agentrelease/secrets/audit",
+    "endpoints.secret=agentrelease-endpoints",
+    "endpoints.source=//cluster-a/agentrelease",
+)
+
+
+def test_hooks_and_sinks_reach_the_operator_as_it_reads_them(render, tmp_path):
+    objects = render(*ENDPOINTS)
+    (config,) = of_kind(objects, "ConfigMap", "agentrelease-endpoints")
+    file = tmp_path / "endpoints.yaml"
+    file.write_text(config["data"]["endpoints.yaml"])
+    found = read_endpoints(file)
+    assert [hook.name for hook in found.hooks] == ["undo-writes"]
+    assert str(found.sinks[0].bearer_file) == "/etc/agentrelease/secrets/audit"
+    (deployment,) = of_kind(objects, "Deployment")
+    spec = deployment["spec"]["template"]["spec"]
+    env = {e["name"]: e.get("value") for e in spec["containers"][0]["env"]}
+    assert env["AGENTRELEASE_ENDPOINTS_FILE"] == "/etc/agentrelease/endpoints/endpoints.yaml"
+    assert env["AGENTRELEASE_EVENT_SOURCE"] == "//cluster-a/agentrelease"
+    mounted = {m["name"]: m["mountPath"] for m in spec["containers"][0]["volumeMounts"]}
+    assert mounted["endpoints"] == "/etc/agentrelease/endpoints"
+    assert mounted["secrets"] == "/etc/agentrelease/secrets"
+    assert {v["name"] for v in spec["volumes"]} == set(mounted)
+
+
+def test_pods_and_jobs_are_only_for_those_who_name_hooks(render):
+    def granted(*values):
+        rules = [r for rules in operator_rules(render(*values), "Role").values() for r in rules]
+        return {(name, verb) for r in rules for name in r["resources"] for verb in r["verbs"]}
+
+    assert not {name for name, _ in granted()} & {"pods", "jobs"}
+    assert ("pods", "list") in granted(*ENDPOINTS)
+    assert "jobs" not in {name for name, _ in granted(*ENDPOINTS)}
+    job = (
+        "endpoints.hooks[0].name=undo",
+        "endpoints.hooks[0].job.template.spec.containers[0].name=undo",
+    )
+    assert {verb for name, verb in granted(*job) if name == "jobs"} == {"get", "create"}

@@ -43,6 +43,7 @@ async def running(receiver, secret, patience=HASTE, **options):
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        await sink.close()
 
 
 async def emptied(sink):
@@ -114,6 +115,7 @@ async def test_a_full_queue_lets_the_oldest_go_and_counts_it(secret):
         await emptied(sink)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        await sink.close()
         assert [json.loads(got.body)["id"] for got in receiver.got] == [f"e{n}" for n in range(3, 8)]
 
 

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from agentrelease.sdk import ActionLog
+from agentrelease.sdk.actions import LONGEST_PAGE
 
 MOMENT = datetime(2026, 11, 23, 7, 0, 0, 123456, tzinfo=UTC)
 
@@ -67,3 +68,12 @@ def test_an_empty_page_keeps_the_cursor():
     assert log.page(since=3) == {"log": log.id, "first": 1, "next": 3, "actions": []}
     assert log.page(since=99)["next"] == 3
     assert filled(0).page()["next"] == 0
+
+
+def test_a_page_is_never_longer_than_the_contract_says():
+    assert len(filled(LONGEST_PAGE + 5).page(limit=10**6)["actions"]) == LONGEST_PAGE
+
+
+def test_long_texts_are_cut_so_that_no_record_breaks_the_contract():
+    record = ActionLog("support-v7").append("t" * 500, "write", "s" * 500, {})
+    assert (len(record.tool), len(record.session)) == (128, 256)

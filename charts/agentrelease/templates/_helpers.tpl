@@ -28,3 +28,10 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "agentrelease.name" . 
 {{- define "agentrelease.namespaces" -}}
 {{- .Values.namespaces | default (list .Release.Namespace) | join "," -}}
 {{- end -}}
+
+{{/* The file that names hooks and sinks; empty where there are none. */}}
+{{- define "agentrelease.endpoints" -}}
+{{- if or .Values.endpoints.hooks .Values.endpoints.sinks }}
+{{- toYaml (dict "hooks" .Values.endpoints.hooks "sinks" .Values.endpoints.sinks) }}
+{{- end }}
+{{- end -}}

@@ -93,8 +93,12 @@ class Sink:
                 async with asyncio.timeout(self._patience.farewell):
                     while self._queue:
                         await self._post(self._queue[0])
-            self.dropped += len(self._queue)
-            await self._poster.close()
+
+    async def close(self) -> None:
+        """Close connections; what still waits is given up."""
+        self.dropped += len(self._queue)
+        self._queue.clear()
+        await self._poster.close()
 
     async def _deliver(self, event: Announcement) -> None:
         """Try until it is delivered, refused, out of patience, or pushed out of the queue."""
@@ -141,7 +145,11 @@ class Sinks:
         """Offer a decision to every sink."""
         if not self.sinks:
             return
-        told = announcements(release, decision, epoch, origin=self._origin, at=self._now())
+        try:
+            told = announcements(release, decision, epoch, origin=self._origin, at=self._now())
+        except Exception as error:  # this is called while exposure is being lowered
+            log.exception("decision not told", release=release.key, why=type(error).__name__)
+            return
         for event in told:
             self.offer(event)
 
@@ -150,8 +158,7 @@ class Sinks:
         for sink in self.sinks:
             sink.offer(event)
 
-    async def run(self) -> None:
-        """Deliver until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for sink in self.sinks:
-                group.create_task(sink.run(), name=f"sink-{sink.name}")
+    async def close(self) -> None:
+        """Close connections of every sink."""
+        for sink in self.sinks:
+            await sink.close()

@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
+import structlog
+
 from agentrelease.api.revision import MAX_FAILURES, MAX_LOGS, CompensationFailure, CompensationStatus, ReadLog
 from agentrelease.core.compensation import MAX_EFFECTS, Bits, Bounds, EffectRecord, belonging, due, missed
 from agentrelease.engine.ports import ClusterError, Unusable
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease
     from agentrelease.api.vocabulary import Effect
     from agentrelease.engine.ports import Releases
+
+log = structlog.get_logger(__name__)
 
 OPEN = frozenset({"Collecting", "Undoing"})
 
@@ -240,8 +244,12 @@ class Compensator:
                 await self._visit(name)
             except (ClusterError, Unusable) as error:
                 self._out.recorder.failed(name, "compensations", str(error))
-                for key in [k for k in self._open if f"{k.namespace}/{k.release}" == name]:
-                    self._open[key] = None  # what is stored counts: it is read again
+            except Exception as error:  # one release's bug must not stop the others
+                log.exception("compensations broke", release=name, why=type(error).__name__)
+            else:
+                return
+        for key in [k for k in self._open if f"{k.namespace}/{k.release}" == name]:
+            self._open[key] = None  # what is stored counts: it is read again
 
     async def _visit(self, name: str) -> None:
         namespace, _, agent = name.partition("/")

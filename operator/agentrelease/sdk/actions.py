@@ -4,6 +4,14 @@ The contract that compensations read (``GET /actions?since=N&limit=M``)::
 
     {"log": "<id of this log>", "first": 1, "next": 42, "actions": [<record>, …]}
 
+    <record> = {"id": "…", "seq": 42, "tool": "payments.refund", "effect": "irreversible",
+                "session": "…", "release": "support-3f9a0c11de", "disposition": "executed",
+                "at": "2026-11-23T07:00:00.123Z", "arguments": "sha256:…"}
+
+* The Pod serves it on the port of its slot's Service, without credentials, to the operator alone; a
+  NetworkPolicy or the gateway keeps others out. At most ``limit`` records and ``LONGEST_PAGE`` come at
+  once, and an empty page is the end.
+* Texts are bounded: an id and a tool to 128 characters, a session to 256. What is longer is cut.
 * Only effects that happened are in it, once each, in order; it is only ever appended to.
 * ``id`` is unique for ever and is the idempotency key of the compensation. Delivery of a compensation
   is at least once; the key makes it one effect.
@@ -27,6 +35,9 @@ from agentrelease.sdk.permissions import effect_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+LONGEST_PAGE = 1000
+"""Records in one page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +83,9 @@ class ActionLog:
         record = ActionRecord(
             id=f"{self.id}-{self._next}",
             seq=self._next,
-            tool=tool,
+            tool=tool[:128],
             effect=effect_of(effect),
-            session=session,
+            session=session[:256],
             release=self._release,
             disposition=disposition,
             at=self._now().isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -84,10 +95,10 @@ class ActionLog:
         self._next += 1
         return record
 
-    def page(self, since: int = 0, limit: int = 1000) -> dict[str, Any]:
+    def page(self, since: int = 0, limit: int = LONGEST_PAGE) -> dict[str, Any]:
         """Return the records after ``since`` as the contract above has them, at most ``limit``."""
         first = self._records[0].seq if self._records else self._next
         skip = max(0, since + 1 - first)
-        chosen = list(islice(self._records, skip, skip + max(0, limit)))
+        chosen = list(islice(self._records, skip, skip + max(0, min(limit, LONGEST_PAGE))))
         following = chosen[-1].seq if chosen else max(0, min(since, self._next - 1))
         return {"log": self.id, "first": first, "next": following, "actions": [asdict(r) for r in chosen]}

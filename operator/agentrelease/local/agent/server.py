@@ -24,6 +24,7 @@ from agentrelease.local.agent.behaviour import Behaviour, UnknownBehaviour, beha
 from agentrelease.local.agent.bundle import LoadedBundle, NotLoaded, load_bundle
 from agentrelease.local.agent.conversation import Conversation, Turn
 from agentrelease.sdk import ActionLog, AgentFlags, AgentMetrics, Identity
+from agentrelease.sdk.actions import LONGEST_PAGE
 
 if TYPE_CHECKING:
     from agentrelease.local.agent.settings import Settings
@@ -113,10 +114,13 @@ class Agent:
 
     async def _actions(self, request: web.Request) -> web.Response:
         try:
-            since, limit = int(request.query.get("since", "0")), int(request.query.get("limit", "1000"))
+            since, limit = (
+                int(request.query.get("since", "0")),
+                int(request.query.get("limit", str(LONGEST_PAGE))),
+            )
         except ValueError:
             return web.json_response({"error": "since and limit are whole numbers"}, status=400)
-        return web.json_response(self._log.page(since, min(limit, 1000)))
+        return web.json_response(self._log.page(since, limit))
 
     async def _whoami(self, _request: web.Request) -> web.Response:
         may = self._flags.permissions("")

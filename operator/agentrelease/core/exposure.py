@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from agentrelease.api.vocabulary import Autonomy, Effect
+from agentrelease.core import strata as strata_
+from agentrelease.core.strata import Permission, Stratum, tools_alone, tools_asking
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Mapping, Sequence
 
     from agentrelease.api.bundle import Tool
     from agentrelease.api.phase import Phase
@@ -23,13 +25,6 @@ CLAIM_HEADER = "x-claim-"
 
 ALL = 100.0
 """All ordinary traffic, in per cent."""
-
-_ALONE = {
-    Autonomy.OBSERVE: frozenset({Effect.READ}),
-    Autonomy.SUGGESTION_ONLY: frozenset({Effect.READ}),
-    Autonomy.LIMITED_ACTION: frozenset({Effect.READ, Effect.WRITE}),
-    Autonomy.FULL_ACTION: frozenset(Effect),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +41,27 @@ class Cohort:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """Mirror and weight are per cent of ordinary traffic; tools are names usable without asking."""
+    """Mirror and weight are per cent of ordinary traffic; tools are names usable without asking.
+
+    ``strata`` are kinds of requests with a permission of their own; all others have ``autonomy`` and
+    ``tools``.
+    """
 
     mirror: float = 0.0
     cohort: Cohort | None = None
     weight: float = 0.0
     autonomy: Autonomy = Autonomy.OBSERVE
     tools: frozenset[str] = frozenset()
+    strata: tuple[Stratum, ...] = ()
+
+    @property
+    def rest(self) -> Permission:
+        """What requests may do that belong to no stratum."""
+        return Permission(self.autonomy, self.tools)
+
+    def permits(self, request: Mapping[str, str]) -> Permission:
+        """Return what a request may do, by the labels that it names."""
+        return strata_.permission(self.strata, self.rest, request)
 
     @property
     def answers(self) -> bool:
@@ -74,8 +83,10 @@ class Exposure:
             (self.mirror <= bound.mirror or bound.answers)
             and (self.cohort is None or self.cohort == bound.cohort or bound.weight >= ALL)
             and self.weight <= bound.weight
-            and self.autonomy <= bound.autonomy
-            and self.tools <= bound.tools
+            and all(
+                self.permits(request).within(bound.permits(request))
+                for request in strata_.kinds(self.strata, bound.strata)
+            )
         )
 
     def meet(self, other: Exposure) -> Exposure:
@@ -86,30 +97,42 @@ class Exposure:
             weight=min(self.weight, other.weight),
             autonomy=min(self.autonomy, other.autonomy),
             tools=self.tools & other.tools,
+            strata=strata_.joined([(self.strata, self.rest), (other.strata, other.rest)], highest=False),
         )
 
     def capped(self, level: Autonomy | None, tools: Sequence[Tool]) -> Exposure:
         """Return this exposure with autonomy no higher than ``level`` and the tools that go with it."""
         if level is None or level >= self.autonomy:
             return self
-        return replace(self, autonomy=level, tools=self.tools & tools_alone(tools, level))
+        return replace(
+            self,
+            autonomy=level,
+            tools=self.tools & tools_alone(tools, level),
+            strata=strata_.capped(self.strata, level, tools),
+        )
 
 
 NOTHING = Exposure()
 """No request, no permission."""
 
 
-def tools_alone(tools: Iterable[Tool], level: Autonomy) -> frozenset[str]:
-    """Names of the tools that may be used at a level without asking anybody."""
-    return frozenset(tool.name for tool in tools if tool.effect in _ALONE[level])
+def kept(tools: Sequence[Tool], cut: int) -> tuple[Tool, ...]:
+    """Return the tools that remain after so many cuts: one effect class less each, read tools to the last."""
+    ceiling = list(Effect)[max(0, Effect.IRREVERSIBLE.rank - max(0, cut))]
+    return tuple(tool for tool in tools if tool.effect <= ceiling)
 
 
-def tools_asking(tools: Iterable[Tool], level: Autonomy) -> frozenset[str]:
-    """Names of the tools that may be used at a level only after a person agreed."""
-    tools = tuple(tools)
-    if level < Autonomy.LIMITED_ACTION:
-        return frozenset()
-    return frozenset(tool.name for tool in tools) - tools_alone(tools, level)
+def reduced(exposure: Exposure, tools: Sequence[Tool], steps: int) -> Exposure:
+    """Return an exposure at the same autonomy without its ``steps`` most dangerous effect classes."""
+    names = frozenset(tool.name for tool in kept(tools, steps))
+    return replace(
+        exposure,
+        tools=exposure.tools & names,
+        strata=tuple(
+            replace(one, permission=Permission(p.autonomy, p.tools & names, p.asking & names))
+            for one, p in ((one, one.permission) for one in exposure.strata)
+        ),
+    )
 
 
 def of_phase(phases: Sequence[Phase], index: int, tools: Sequence[Tool]) -> Exposure:
@@ -126,6 +149,7 @@ def of_phase(phases: Sequence[Phase], index: int, tools: Sequence[Tool]) -> Expo
         weight=weight,
         autonomy=phase.autonomy,
         tools=tools_alone(tools, phase.autonomy),
+        strata=strata_.of(phase.strata, phase.autonomy, tools),
     )
 
 
@@ -140,3 +164,18 @@ def _cohort(phases: Sequence[Phase]) -> Cohort | None:
         return Cohort(CLAIM_HEADER + claim.name.lower().replace("_", "-"), claim.value)
     assert header is not None
     return Cohort(header.name, header.value)
+
+
+__all__ = [
+    "ALL",
+    "NOTHING",
+    "Cohort",
+    "Exposure",
+    "Permission",
+    "Stratum",
+    "kept",
+    "of_phase",
+    "reduced",
+    "tools_alone",
+    "tools_asking",
+]

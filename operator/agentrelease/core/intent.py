@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from agentrelease.api.status import Stage
 from agentrelease.api.vocabulary import OVERRIDE_ANNOTATION, Autonomy
-from agentrelease.core.exposure import ALL, NOTHING, Exposure, of_phase
+from agentrelease.core.exposure import ALL, NOTHING, Exposure, kept, of_phase
 
 if TYPE_CHECKING:
+    from agentrelease.api.phase import PhaseStratum
     from agentrelease.api.release import AgentRelease
     from agentrelease.api.status import Candidate
 
@@ -23,12 +24,12 @@ def exposure(release: AgentRelease) -> Exposure:
 
 
 def exposure_in(release: AgentRelease, candidate: Candidate) -> Exposure:
-    """Return what the candidate's phase exposes, below any cap that an intervention set.
+    """Return what the candidate's phase exposes, less what interventions took: autonomy and tools.
 
     Where no stable revision exists there is nobody to share traffic with: a share of it would be a
     share of errors, so any weight means all and a mirror means nothing.
     """
-    tools = release.spec.bundle.tools
+    tools = kept(release.spec.bundle.tools, candidate.tools_cut)
     point = of_phase(release.spec.phases, candidate.phase_index, tools)
     if release.status.stable is None:
         point = replace(point, mirror=0.0, cohort=None, weight=ALL if point.answers else 0.0)
@@ -38,6 +39,11 @@ def exposure_in(release: AgentRelease, candidate: Candidate) -> Exposure:
 def final_autonomy(release: AgentRelease) -> Autonomy:
     """Return the level of the last phase: what a promoted revision keeps."""
     return release.spec.phases[-1].autonomy
+
+
+def final_strata(release: AgentRelease, level: Autonomy) -> list[PhaseStratum]:
+    """Return the strata of the last phase that stay below ``level``: those too a promoted revision keeps."""
+    return [one for one in release.spec.phases[-1].strata if one.autonomy < level]
 
 
 def overridden(release: AgentRelease, digest: str) -> bool:

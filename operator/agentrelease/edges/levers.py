@@ -14,6 +14,7 @@ from dataclasses import replace
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Protocol
 
+from agentrelease.core import strata
 from agentrelease.core.exposure import Exposure
 from agentrelease.engine.levers import Lever, Reading
 from agentrelease.engine.ports import ClusterError
@@ -119,4 +120,5 @@ def highest(seen: Sequence[Exposure]) -> Exposure:
         weight=max(exposure.weight for exposure in seen),
         autonomy=max(exposure.autonomy for exposure in seen),
         tools=frozenset[str]().union(*(exposure.tools for exposure in seen)),
+        strata=strata.joined([(exposure.strata, exposure.rest) for exposure in seen], highest=True),
     )

@@ -35,6 +35,7 @@ class Arm:
     exposure: Exposure
     asking: frozenset[str] = frozenset()  # tools usable only after a person agreed
     lease_until: int | None = None  # unix seconds at which the grant lapses by itself; None = never
+    model: str = ""  # the model to use in place of the bundle's own, as name@version; empty for none
 
 
 @dataclass(frozen=True, slots=True)

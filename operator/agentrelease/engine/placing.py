@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agentrelease.core import intent
-from agentrelease.core.exposure import ALL, Exposure, tools_alone, tools_asking
+from agentrelease.core import intent, strata
+from agentrelease.core.exposure import ALL, Exposure, kept, tools_alone, tools_asking
 from agentrelease.engine.levers import Arm, Placement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agentrelease.api.bundle import Bundle
+    from agentrelease.api.bundle import Bundle, Tool
     from agentrelease.api.release import AgentRelease
     from agentrelease.api.status import Serving
-    from agentrelease.api.vocabulary import Autonomy
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +23,16 @@ class Bundles:
 
     by_revision: Mapping[str, Bundle]
 
-    def alone(self, revision: str, level: Autonomy) -> frozenset[str]:
-        """Tools that the revision may use without asking."""
+    def tools(self, revision: str, cut: int = 0) -> tuple[Tool, ...]:
+        """Tools of the revision that an intervention left it."""
         bundle = self.by_revision.get(revision)
-        return tools_alone(bundle.tools, level) if bundle else frozenset()
+        return kept(bundle.tools, cut) if bundle else ()
 
-    def asking(self, revision: str, level: Autonomy) -> frozenset[str]:
-        """Tools that the revision may use after a person agreed."""
+    def fallback(self, revision: str) -> str:
+        """Return the model that the revision falls back to, as ``name@version``; empty for none."""
         bundle = self.by_revision.get(revision)
-        return tools_asking(bundle.tools, level) if bundle else frozenset()
+        pin = bundle.model.fallback if bundle else None
+        return f"{pin.name}@{pin.version}" if pin else ""
 
 
 def placement(release: AgentRelease, bundles: Bundles, now: float, note: str = "") -> Placement:
@@ -41,11 +41,13 @@ def placement(release: AgentRelease, bundles: Bundles, now: float, note: str = "
     exposed = intent.exposure(release)
     candidate = None
     if status.candidate is not None:
+        revision = status.candidate.revision
         candidate = Arm(
-            revision=status.candidate.revision,
+            revision=revision,
             service=delivery.slots[status.candidate.slot].service,
             exposure=exposed,
-            asking=bundles.asking(status.candidate.revision, exposed.autonomy),
+            asking=tools_asking(bundles.tools(revision, status.candidate.tools_cut), exposed.autonomy),
+            model=bundles.fallback(revision) if status.candidate.fallback else "",
             lease_until=int(now) + delivery.flags.lease_seconds if exposed.reached else None,
         )
     return Placement(
@@ -73,12 +75,15 @@ def _stable(
 ) -> Arm | None:
     if serving is None:
         return None
-    level = serving.autonomy
+    level, tools = serving.autonomy, bundles.tools(serving.revision)
     return Arm(
         revision=serving.revision,
         service=release.spec.delivery.slots[serving.slot].service,
         exposure=Exposure(
-            weight=ALL - exposed.weight, autonomy=level, tools=bundles.alone(serving.revision, level)
+            weight=ALL - exposed.weight,
+            autonomy=level,
+            tools=tools_alone(tools, level),
+            strata=strata.of(serving.strata, level, tools),
         ),
-        asking=bundles.asking(serving.revision, level),
+        asking=tools_asking(tools, level),
     )

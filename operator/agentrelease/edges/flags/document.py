@@ -4,11 +4,8 @@ One flag set per agent, in flagd's format (https://flagd.dev/schema/v0/flags.jso
 may do, and a kill switch. ``parse`` accepts exactly what ``FlagSet.document`` can have written; all else
 is a problem and never passes for "lower".
 
-* A rule asks for the ``release`` in the agent's context by strict equality: loose equality lets a list
-  with one element pass for its element in some evaluators.
-* A lease asks for ``0 < $flagd.timestamp < until``. The lower bound is there for an evaluator that
-  doesn't know the timestamp: to it, ``null < until`` would be true for ever.
-* Rules nest instead of using the else-if form, which flagd's schema does not allow.
+* Whose permission it is, until when and for which requests are rules: see ``rules``.
+* A model to fall back to has no lease: it is a lowering, and outlives the operator.
 * A release name is compared as data. It is never a key, a variant or part of a rule's text.
 * ``halt`` is written as a value, not as ``state: DISABLED``, which means "code default" to a caller.
 """
@@ -20,6 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agentrelease.api.vocabulary import Autonomy
+from agentrelease.core.strata import Permission, Stratum
+from agentrelease.edges.flags.rules import Rule, rules_of, targeting
 
 if TYPE_CHECKING:
     from agentrelease.engine.levers import Arm, Placement
@@ -38,6 +37,7 @@ _LEVELS = {
 }
 _VARIANTS = {level: variant for variant, level in _LEVELS.items()}
 _ROLES = ("stable", "candidate")
+_OWN_MODEL = "bundle"
 
 
 class Unreadable(ValueError):
@@ -46,13 +46,18 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What one revision may do until a moment in unix seconds; ``None`` is without end."""
+    """What one revision may do until a moment in unix seconds; ``None`` is without end.
+
+    ``model`` is the one to use in place of the bundle's own, as ``name@version``; empty for none.
+    """
 
     revision: str
     autonomy: Autonomy = Autonomy.OBSERVE
     allow: frozenset[str] = frozenset()
     asking: frozenset[str] = frozenset()
     lease_until: int | None = None
+    strata: tuple[Stratum, ...] = ()
+    model: str = ""
 
     @classmethod
     def of(cls, arm: Arm | None) -> Grant | None:
@@ -60,7 +65,25 @@ class Grant:
         if arm is None:
             return None
         exposure = arm.exposure
-        return cls(arm.revision, exposure.autonomy, exposure.tools, arm.asking, arm.lease_until)
+        return cls(
+            arm.revision,
+            exposure.autonomy,
+            exposure.tools,
+            arm.asking,
+            arm.lease_until,
+            exposure.strata,
+            arm.model,
+        )
+
+    @property
+    def rest(self) -> Permission:
+        """What requests may do that belong to no stratum."""
+        return Permission(self.autonomy, self.allow, self.asking)
+
+    def variants(self, role: str) -> dict[str, Permission]:
+        """Return the variants of the tool policy that this grant needs, by name."""
+        strata = {f"{role}-{place}": one.permission for place, one in enumerate(self.strata)}
+        return {role: self.rest} | strata
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,29 +119,41 @@ class FlagSet:
         return {
             "metadata": {"flagSetId": f"agents/{self.agent}", "version": str(self.version)},
             "flags": {
-                f"{self.agent}.autonomy-level": self._flag(
-                    "observe",
-                    {variant: str(level) for variant, level in _LEVELS.items()},
-                    {role: _VARIANTS[grant.autonomy] for role, grant in self.grants},
-                ),
-                f"{self.agent}.tool-policy": self._flag(
-                    DENY_ALL,
-                    {DENY_ALL: _policy(Grant(""))} | {role: _policy(grant) for role, grant in self.grants},
-                    {role: role for role, _ in self.grants},
-                ),
+                f"{self.agent}.autonomy-level": self._levels(),
+                f"{self.agent}.tool-policy": self._policies(),
+                f"{self.agent}.model": self._models(),
                 f"{self.agent}.halt": self._halt(),
             },
         }
 
-    def _flag(self, default: str, variants: Json, chosen: dict[str, str]) -> Json:
-        flag: Json = {"state": "ENABLED", "defaultVariant": default, "variants": variants}
-        rule: Json | None = None
-        for role, grant in reversed(self.grants):
-            release = {"===": [{"var": "release"}, grant.revision]}
-            rule = {"if": [release, _leased(chosen[role], default, grant.lease_until), rule]}
-        if rule is not None:
-            flag["targeting"] = rule
-        return flag
+    def _levels(self) -> Json:
+        rules = [
+            Rule(
+                grant.revision,
+                _VARIANTS[grant.autonomy],
+                tuple((one.labels, _VARIANTS[one.permission.autonomy]) for one in grant.strata),
+                grant.lease_until,
+            )
+            for _, grant in self.grants
+        ]
+        return _flag({variant: str(level) for variant, level in _LEVELS.items()}, "observe", rules)
+
+    def _policies(self) -> Json:
+        variants: Json = {DENY_ALL: _policy(Permission())}
+        rules = []
+        for role, grant in self.grants:
+            named = grant.variants(role)
+            variants |= {name: _policy(permission) for name, permission in named.items()}
+            labels = (one.labels for one in grant.strata)
+            chosen = tuple(zip(labels, list(named)[1:], strict=True))
+            rules.append(Rule(grant.revision, role, chosen, grant.lease_until))
+        return _flag(variants, DENY_ALL, rules)
+
+    def _models(self) -> Json:
+        """Say which model replaces the bundle's own, if one does."""
+        fallen = [(role, grant) for role, grant in self.grants if grant.model]
+        variants = {_OWN_MODEL: ""} | {role: grant.model for role, grant in fallen}
+        return _flag(variants, _OWN_MODEL, [Rule(grant.revision, role) for role, grant in fallen])
 
     def _halt(self) -> Json:
         flag: Json = {
@@ -199,26 +234,32 @@ def version_of(document: object) -> int:
         return 0
 
 
-def _policy(grant: Grant) -> Json:
-    return {"allow": sorted(grant.allow), "requireApproval": sorted(grant.asking)}
+def _flag(variants: Json, default: str, rules: list[Rule]) -> Json:
+    flag: Json = {"state": "ENABLED", "defaultVariant": default, "variants": variants}
+    rule = targeting(rules, default)
+    if rule is not None:
+        flag["targeting"] = rule
+    return flag
 
 
-def _leased(variant: str, lapsed: str, until: int | None) -> Any:
-    if until is None:
-        return variant
-    return {"if": [{"<": [0, {"var": "$flagd.timestamp"}, until]}, variant, lapsed]}
+def _policy(permission: Permission) -> Json:
+    return {"allow": sorted(permission.tools), "requireApproval": sorted(permission.asking)}
 
 
 def _extract(document: Any, agent: str) -> FlagSet:
     """Pick the values out; what is left over is found by writing them again."""
     flags = document["flags"]
-    level, policy, halt = (flags[f"{agent}.{name}"] for name in ("autonomy-level", "tool-policy", "halt"))
-    roles = [role for _, role, _ in _rules(policy)]
-    grants: dict[str, Grant] = {}
-    for role, (revision, variant, until) in zip(roles, _rules(level), strict=True):
-        tools = policy["variants"][role]
-        allow, asking = _names(tools["allow"]), _names(tools["requireApproval"])
-        grants[role] = Grant(revision, _LEVELS[variant], allow, asking, until)
+    level, policy, model, halt = (
+        flags[f"{agent}.{name}"] for name in ("autonomy-level", "tool-policy", "model", "halt")
+    )
+    roles = [rule.rest for rule in rules_of(policy)]
+    models = {rule.rest: model["variants"][rule.rest] for rule in rules_of(model)}
+    if not all(isinstance(name, str) for name in models.values()):
+        raise TypeError("a model's name is no text")
+    grants = {
+        role: _grant(role, rule, policy["variants"], models.get(role, ""))
+        for role, rule in zip(roles, rules_of(level), strict=True)
+    }
     by = halt.get("metadata", {}).get("by", "")
     if by not in ("", OPERATOR, PERSON):
         raise ValueError(f"unknown author of a halt: {by!r}")
@@ -232,23 +273,17 @@ def _extract(document: Any, agent: str) -> FlagSet:
     )
 
 
-def _rules(flag: Json) -> list[tuple[str, str, int | None]]:
-    """Return revision, variant and lease of each nested rule."""
-    found: list[tuple[str, str, int | None]] = []
-    rule = flag.get("targeting")
-    while rule is not None:
-        condition, result, rule = rule["if"]
-        until = None
-        if isinstance(result, dict):
-            lease, result, _ = result["if"]
-            until = lease["<"][2]
-            if type(until) is not int:
-                raise TypeError(f"a lease ends at {until!r}")
-        revision = condition["==="][1]
-        if not isinstance(revision, str):
-            raise TypeError(f"a revision is named {revision!r}")
-        found.append((revision, result, until))
-    return found
+def _grant(role: str, rule: Rule, policies: Json, model: str) -> Grant:
+    rest = _permission(rule.rest, policies[role])
+    strata = tuple(
+        Stratum(labels, _permission(variant, policies[f"{role}-{place}"]))
+        for place, (labels, variant) in enumerate(rule.strata)
+    )
+    return Grant(rule.revision, rest.autonomy, rest.tools, rest.asking, rule.until, strata, model)
+
+
+def _permission(variant: str, tools: Json) -> Permission:
+    return Permission(_LEVELS[variant], _names(tools["allow"]), _names(tools["requireApproval"]))
 
 
 def _names(listed: list[Any]) -> frozenset[str]:

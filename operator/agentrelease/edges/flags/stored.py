@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from agentrelease.api.vocabulary import Autonomy
+from agentrelease.core import strata
 from agentrelease.core.exposure import Exposure
 from agentrelease.edges.fence import epoch_of, note_of
 from agentrelease.edges.flags.document import (
     FlagSet,
+    Grant,
     Unreadable,
     flag_set,
     halts,
@@ -49,18 +50,23 @@ def reading(obj: Object, document: Any, placement: Placement) -> Reading:
     except Unreadable as error:
         return replace(base, problem=str(error))
     stable = placement.stable.revision if placement.stable else None
-    others = [grant for _, grant in said.grants if grant.revision != stable]
-    leases = {grant.lease_until for grant in others}
+    leases = {grant.lease_until for _, grant in said.grants if grant.revision != stable}
     return replace(
         base,
-        candidate=Exposure(
-            autonomy=max((grant.autonomy for grant in others), default=Autonomy.OBSERVE),
-            tools=frozenset[str]().union(*(grant.allow for grant in others)),
-        ),
+        candidate=_highest([grant for _, grant in said.grants if grant.revision != stable]),
         stable_autonomy=said.grant(stable).autonomy if stable else None,
         lease_until=None if None in leases else max(leases, default=None),  # type: ignore[type-var]
         in_sync=difference(obj, document, placement) is None,
     )
+
+
+def _highest(grants: list[Grant]) -> Exposure:
+    """Return what somebody may do who has any of these grants."""
+    if not grants:
+        return Exposure()
+    rest = strata.union([grant.rest for grant in grants])
+    views = [(grant.strata, grant.rest) for grant in grants]
+    return Exposure(autonomy=rest.autonomy, tools=rest.tools, strata=strata.joined(views, highest=True))
 
 
 def difference(where: object, document: Any, placement: Placement) -> str | None:

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AnyHttpUrl,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 EndpointName = Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
@@ -70,6 +79,13 @@ class JobHook(_Strict):
         return self
 
 
+def _kind(hook: Any) -> str:
+    return "job" if isinstance(hook, JobHook) or (isinstance(hook, dict) and "job" in hook) else "http"
+
+
+Hook = Annotated[Annotated[HttpHook, Tag("http")] | Annotated[JobHook, Tag("job")], Discriminator(_kind)]
+
+
 class SinkEndpoint(Endpoint):
     """A sink; ``types`` are beginnings of event types that it wants, none means all."""
 
@@ -79,7 +95,7 @@ class SinkEndpoint(Endpoint):
 class Endpoints(_Strict):
     """The whole file."""
 
-    hooks: tuple[HttpHook | JobHook, ...] = ()
+    hooks: tuple[Hook, ...] = ()
     sinks: tuple[SinkEndpoint, ...] = ()
 
     @model_validator(mode="after")
@@ -99,7 +115,7 @@ def read(file: Path | None) -> Endpoints:
         found = yaml.safe_load(file.read_text(encoding="utf-8"))
         return Endpoints.model_validate(found or {})
     except (OSError, yaml.YAMLError) as error:
-        raise EndpointsError(f"{file}: {error}") from None
+        raise EndpointsError(f"{file}: {' '.join(str(error).split())}") from None
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -24,7 +24,9 @@ from agentrelease.api.status import (
     Transition,
 )
 from agentrelease.core import intent, reporting
-from agentrelease.core.rollout import DRIFT_UNDONE, Move, Step, fights, next_step
+from agentrelease.core.drift import DRIFT_UNDONE, fights
+from agentrelease.core.rollout import next_step
+from agentrelease.core.steps import Move, Step
 
 if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease
@@ -258,6 +260,7 @@ def _promoted(release: AgentRelease, now: float) -> ReleaseStatus:
         digest=candidate.digest,
         slot=candidate.slot,
         autonomy=level,
+        strata=intent.final_strata(release, level),
         since=stamp(now),
     )
     refused = [r for r in status.refused if r.digest != candidate.digest]

@@ -22,7 +22,7 @@ from agentrelease.api.status import (
     Stage,
 )
 from agentrelease.api.status import Exposure as ExposureStatus
-from agentrelease.core.rollout import Move, Step
+from agentrelease.core.steps import Move, Step
 
 if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from agentrelease.core.decision import Direction
-from agentrelease.core.rollout import Move
+from agentrelease.core.steps import Move
 from agentrelease.edges.events import Severity, Told
 from agentrelease.edges.kinds import AGENT_RELEASE
 from agentrelease.edges.logs import Sealed

@@ -22,8 +22,8 @@ from agentrelease.core.decision import Decision, Direction, decide
 from agentrelease.core.exposure import ALL, Exposure
 from agentrelease.core.gates import approval_missing, next_phase
 from agentrelease.core.reference import write_reference
-from agentrelease.core.rollout import Move
 from agentrelease.core.situation import Desired, Live, Situation, SlotState
+from agentrelease.core.steps import Move
 from agentrelease.engine.calendars import calendar_of
 from agentrelease.engine.observe import Guarding, Observed, ledger_of, observe
 from agentrelease.engine.placing import Bundles, placement
@@ -268,6 +268,7 @@ class _Look:
         if candidate is not None and candidate.stage is Stage.WITHDRAWING:
             return
         if candidate is not None and candidate.stage is Stage.RUNNING:
+            await self._mend(self._epoch)
             await self._renew(self._epoch)
             return
         if self._release.status.stable is None:
@@ -276,6 +277,17 @@ class _Look:
         for lever, reading in reversed(list(zip(self._out.levers, self._readings, strict=True))):
             if reading is not None and not reading.in_sync and not reading.halted:
                 await lever.raise_(target, self._epoch)
+
+    async def _mend(self, epoch: int) -> None:
+        """Make an object that is ours anew, with no more for the candidate than it has there now."""
+        traffic = self._readings[1]
+        target = placement(self._release, self._bundles, self._now)
+        if traffic is None or not traffic.broken or target.candidate is None:
+            return
+        kept = target.candidate.exposure.meet(traffic.candidate or Exposure())
+        await self._out.levers[1].raise_(
+            replace(target, candidate=replace(target.candidate, exposure=kept)), epoch
+        )
 
     async def _renew(self, epoch: int) -> None:
         """Renew the candidate's lease, unless somebody lowered the grant: that is respected."""

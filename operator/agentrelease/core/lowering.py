@@ -1,0 +1,152 @@
+"""Rules that lower: they look at nothing that may be missing, and come before all others.
+
+A person's word counts first, then what a guardrail proved, then the end of patience.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentrelease.api.status import Outcome, Stage
+from agentrelease.api.vocabulary import Action, Autonomy, OnDeadline
+from agentrelease.core import intent
+from agentrelease.core.assess import Verdict
+from agentrelease.core.steps import Move, Step, candidate_of, withdraw
+
+if TYPE_CHECKING:
+    from agentrelease.core.situation import Situation
+
+
+def finish_withdrawal(s: Situation, _now: float) -> Step | None:
+    candidate = candidate_of(s)
+    if candidate.stage is not Stage.WITHDRAWING:
+        return None
+    missing = _still_exposed(s)
+    if missing:
+        return Step(Move.KEEP, "RollbackIncomplete", missing)
+    return Step(Move.FINISH, "Withdrawn", f"{candidate.revision} is out: {candidate.reason}")
+
+
+def _still_exposed(s: Situation) -> str:
+    """Say what is missing until nothing reaches the candidate; empty when nothing does."""
+    if s.live.exposure is None:
+        return "a lever could not be read"
+    if s.live.exposure.reached or s.live.exposure.autonomy > Autonomy.OBSERVE:
+        return "the route or the flags still expose the candidate"
+    if not candidate_of(s).confirmed_at:
+        return ""  # it was never reached by anybody
+    if s.measured.recent:
+        return f"telemetry still shows {s.measured.recent:g} tasks of the candidate"
+    if (s.measured.autonomy or Autonomy.OBSERVE) > Autonomy.OBSERVE:
+        return f"the agents still report {s.measured.autonomy}"
+    if not s.measured.at:
+        return f"telemetry cannot show that the candidate's traffic ended: {s.blind}"
+    return ""
+
+
+def deletion(s: Situation, _now: float) -> Step | None:
+    if not s.release.deleting:
+        return None
+    return withdraw(Outcome.SUPERSEDED, "Deleted", "the release is being deleted")
+
+
+def order(s: Situation, _now: float) -> Step | None:
+    """A person's order in the spec."""
+    order, revision = s.release.spec.rollback, candidate_of(s).revision
+    if order.to is None or order.to == revision or order.of not in (None, revision):
+        return None
+    return withdraw(Outcome.ROLLED_BACK, "RollbackOrdered", f"spec.rollback orders a return to {order.to}")
+
+
+def superseded(s: Situation, _now: float) -> Step | None:
+    if s.desired.digest == candidate_of(s).digest:
+        return None
+    stable = s.release.status.stable
+    if stable and s.desired.digest == stable.digest:
+        return withdraw(
+            Outcome.SUPERSEDED,
+            "ReturnedToStable",
+            f"the spec went back to {stable.revision}, which is serving",
+        )
+    return withdraw(Outcome.SUPERSEDED, "Superseded", f"a newer bundle replaces it: {s.desired.revision}")
+
+
+def interrupted(s: Situation, _now: float) -> Step | None:
+    """A lowering began and its author died before the status knew."""
+    candidate = candidate_of(s)
+    revision, _, why = s.live.lowered.partition(": ")
+    if candidate.stage is not Stage.RUNNING or revision != candidate.revision or not candidate.confirmed_at:
+        return None
+    return withdraw(Outcome.ROLLED_BACK, "RollbackResumed", why or "a rollback had begun")
+
+
+def breach(s: Situation, _now: float) -> Step | None:
+    assessment, candidate = s.assessment, candidate_of(s)
+    if assessment is None or assessment.action is None or candidate.stage is not Stage.RUNNING:
+        return None
+    action, why = assessment.action, assessment.reason
+    if assessment.blinded:  # the end of patience, not a verdict on the bundle: it may come again
+        return Step(Move.DRAIN, "EvidenceMissing", why)
+    match action:
+        case Action.ROLLBACK:
+            return withdraw(Outcome.ROLLED_BACK, "GuardrailBreached", why)
+        case Action.STEP_BACK:
+            return _one_back(s, "GuardrailBreached", why)
+        # Until the milder interventions exist, each takes the next stronger one that does.
+        case Action.LOWER_AUTONOMY | Action.REDUCE_TOOLS | Action.FALLBACK_MODEL:
+            current = intent.exposure(s.release).autonomy
+            if current > Autonomy.OBSERVE:
+                lower = list(Autonomy)[current.rank - 1]
+                return Step(Move.CAP, "AutonomyLowered", why, cap=lower)
+            return _one_back(s, "GuardrailBreached", why)
+        case Action.PAUSE | Action.REQUIRE_APPROVAL:
+            return Step(Move.KEEP, "HeldByGuardrail", why)
+        case _:  # notify: somebody is told; that alone changes nothing
+            if assessment.verdict is Verdict.PROMOTE:
+                return None
+            return Step(Move.KEEP, "GuardrailBreached", why, running=True)
+
+
+def budget_spent(s: Situation, now: float) -> Step | None:
+    """Missing evidence is borne for a while, then exposure goes to zero; it is no verdict on the bundle."""
+    candidate = candidate_of(s)
+    budget = s.release.spec.rollback.hold_budget.seconds
+    if candidate.stage is not Stage.RUNNING or not s.blind or not candidate.blind_since:
+        return None
+    waited = now - candidate.blind_since
+    if waited < budget:
+        return None
+    return Step(Move.DRAIN, "EvidenceMissing", f"no usable evidence for {waited:.0f} s: {s.blind}")
+
+
+def deadline(s: Situation, now: float) -> Step | None:
+    candidate = candidate_of(s)
+    if candidate.stage is not Stage.RUNNING:
+        return None
+    phase = s.release.spec.phases[candidate.phase_index]
+    if phase.deadline is None or now - candidate.entered_at < phase.deadline.seconds:
+        return None
+    why = f"phase {phase.name} was not decided within {phase.deadline}"
+    match phase.on_deadline:
+        case OnDeadline.ROLLBACK:
+            return withdraw(Outcome.ROLLED_BACK, "DeadlinePassed", why)
+        case OnDeadline.STEP_BACK:
+            return _one_back(s, "DeadlinePassed", why)
+        case _:
+            return Step(Move.KEEP, "DeadlinePassed", why)
+
+
+def shrunk(s: Situation, _now: float) -> Step | None:
+    """The phase list became shorter than the place the candidate is at."""
+    candidate = candidate_of(s)
+    last = len(s.release.spec.phases) - 1
+    if candidate.stage is not Stage.RUNNING or candidate.phase_index <= last:
+        return None
+    return Step(Move.STEP_BACK, "PhasesEdited", "the phase list became shorter", phase=last)
+
+
+def _one_back(s: Situation, cause: str, reason: str) -> Step:
+    index = candidate_of(s).phase_index - 1
+    if index < 0:
+        return withdraw(Outcome.ROLLED_BACK, cause, reason)
+    return Step(Move.STEP_BACK, cause, reason, phase=index)

@@ -1,0 +1,97 @@
+"""Rules that hold, then the one that raises: only what passed all of them may be exposed further."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentrelease.api.status import Stage
+from agentrelease.core import intent
+from agentrelease.core.assess import Verdict
+from agentrelease.core.steps import Move, Step, candidate_of
+
+if TYPE_CHECKING:
+    from agentrelease.core.situation import Situation
+
+
+def held(s: Situation, _now: float) -> Step | None:
+    for cause, why in (
+        ("NotLeading", "" if s.leading else "this replica does not lead"),
+        ("Paused", "spec.paused is true" if s.release.spec.paused else ""),
+        ("Halted", "a person set the halt flag" if s.live.halted else ""),
+        ("Blocked", s.claim),
+    ):
+        if why:
+            return Step(Move.KEEP, cause, why)
+    return None
+
+
+def loading(s: Situation, _now: float) -> Step | None:
+    candidate, slot = candidate_of(s), s.slot
+    if candidate.stage is not Stage.LOADING:
+        return None
+    if slot is None or slot.revision != candidate.revision or not slot.available:
+        return Step(
+            Move.KEEP, "SlotLoading", slot.problem if slot and slot.problem else "the slot is loading"
+        )
+    if s.release.status.stable is None and s.release.spec.first_release == "promote":
+        return Step(Move.PROMOTE, "FirstRelease", "the first release of this agent is promoted as asked")
+    if not s.measured.reporting:
+        return Step(Move.KEEP, "TelemetryMissing", f"no telemetry names {candidate.revision} yet")
+    if s.blind:
+        return Step(Move.KEEP, "EvidenceMissing", s.blind)
+    gate = _gated(s, running=False)
+    if gate is not None:
+        return gate
+    return Step(Move.ENTER, "PhaseEntered", _entering(s, 0), phase=0)
+
+
+def unconfirmed(s: Situation, _now: float) -> Step | None:
+    live = s.live.exposure
+    if live is not None and candidate_of(s).confirmed_at and not intent.exposure(s.release).within(live):
+        return Step(Move.KEEP, "LoweredFromOutside", "somebody lowered the exposure; it is left as it is")
+    if live is None or s.live.unconfirmed:
+        return Step(Move.KEEP, "NotInSync", s.live.unconfirmed or "a lever could not be read")
+    if s.measured.disagreement:
+        return Step(Move.KEEP, "NotMeasured", s.measured.disagreement)
+    return None
+
+
+def blind(s: Situation, _now: float) -> Step | None:
+    if s.blind:
+        return Step(Move.KEEP, "EvidenceMissing", s.blind)
+    if s.assessment is None:
+        return Step(Move.KEEP, "EvidenceMissing", "no evidence has been read yet")
+    return None
+
+
+def collecting(s: Situation, _now: float) -> Step | None:
+    candidate, assessment = candidate_of(s), s.assessment
+    phase = s.release.spec.phases[candidate.phase_index]
+    assert assessment is not None
+    if assessment.verdict is not Verdict.PROMOTE:
+        return Step(Move.KEEP, "Collecting", assessment.reason, running=True)
+    if candidate.active_seconds < phase.min_duration.seconds:
+        why = f"{candidate.active_seconds:.0f} s of {phase.min_duration} are over"
+        return Step(Move.KEEP, "Soaking", why, running=True)
+    return _gated(s, running=True)
+
+
+def _gated(s: Situation, *, running: bool) -> Step | None:
+    """Wait in front of a gate; the phase's clock goes on, because evidence does."""
+    if s.closed:
+        return Step(Move.KEEP, "WindowClosed", s.closed, running=running)
+    if s.approval:
+        return Step(Move.KEEP, "AwaitingApproval", s.approval, running=running)
+    return None
+
+
+def advance(s: Situation, _now: float) -> Step:
+    assert s.assessment is not None
+    index = candidate_of(s).phase_index + 1
+    if index >= len(s.release.spec.phases):
+        return Step(Move.PROMOTE, "Promoted", f"every phase passed; {s.assessment.reason}")
+    return Step(Move.ENTER, "PhaseEntered", f"{_entering(s, index)}; {s.assessment.reason}", phase=index)
+
+
+def _entering(s: Situation, index: int) -> str:
+    return f"entering {s.release.spec.phases[index].name}"

@@ -1,0 +1,65 @@
+"""Rules for a release without a candidate: stable serves, or something new begins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentrelease.api.status import Outcome
+from agentrelease.core import intent
+from agentrelease.core.steps import Move, Step
+
+if TYPE_CHECKING:
+    from agentrelease.core.situation import Situation
+
+
+def nothing_to_withdraw(s: Situation, _now: float) -> Step | None:
+    if s.release.deleting:
+        return Step(Move.KEEP, "Deleted", "the release is being deleted; stable keeps serving")
+    return None
+
+
+def return_order(s: Situation, _now: float) -> Step | None:
+    """A person orders the previous revision back after a promotion."""
+    order, status = s.release.spec.rollback, s.release.status
+    stable, previous = status.stable, status.previous
+    if order.to is None or stable is None or stable.revision == order.to:
+        return None
+    if order.of not in (None, stable.revision):
+        return None
+    if previous is None or previous.revision != order.to:
+        return Step(Move.KEEP, "RollbackImpossible", f"{order.to} is in no slot; apply its bundle instead")
+    return Step(
+        Move.RETURN,
+        "RollbackOrdered",
+        f"spec.rollback orders a return to {order.to}",
+        outcome=Outcome.ROLLED_BACK,
+    )
+
+
+def settled(s: Situation, _now: float) -> Step | None:
+    stable = s.release.status.stable
+    if stable is None or stable.digest != s.desired.digest:
+        return None
+    if s.live.halted:
+        return Step(
+            Move.KEEP, "Halted", f"{stable.revision} serves, but a person halted the agent: it may do nothing"
+        )
+    return Step(Move.KEEP, "Promoted", f"{stable.revision} serves at {stable.autonomy}")
+
+
+def refused(s: Situation, _now: float) -> Step | None:
+    refused = next((r for r in s.release.status.refused if r.digest == s.desired.digest), None)
+    if refused is None or intent.overridden(s.release, s.desired.digest):
+        return None
+    return Step(Move.KEEP, "Refused", f"{refused.revision} was rolled back before: {refused.reason}")
+
+
+def order_stands(s: Situation, _now: float) -> Step | None:
+    order = s.release.spec.rollback
+    if order.to is None or order.to == s.desired.revision or order.of not in (None, s.desired.revision):
+        return None
+    return Step(Move.KEEP, "RollbackOrdered", f"spec.rollback.to holds this agent at {order.to}")
+
+
+def start(s: Situation, _now: float) -> Step:
+    return Step(Move.START, "RolloutStarted", f"loading {s.desired.revision}")

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from agentrelease.cli.frame import Frame
 
 
+_PAST = {"RolledBack": "rolled back", "Superseded": "superseded"}
+
+
 def history_tables(
     release: AgentRelease, revisions: Sequence[dict[str, Any]], frame: Frame
 ) -> Iterator[RenderableType]:
@@ -38,7 +41,7 @@ def _revisions(release: AgentRelease, revisions: Sequence[dict[str, Any]], frame
     for revision in sorted(revisions, key=lambda r: str(r["metadata"]["creationTimestamp"]), reverse=True):
         name = str(revision["metadata"]["name"])
         born = moment(str(revision["metadata"]["creationTimestamp"])) or frame.now
-        word, why = _standing(release, name)
+        word, why = _standing(release, name, revision.get("status") or {})
         table.add_row(
             frame.text(name),
             frame.text(age(frame.now - born)),
@@ -49,7 +52,7 @@ def _revisions(release: AgentRelease, revisions: Sequence[dict[str, Any]], frame
     return table
 
 
-def _standing(release: AgentRelease, name: str) -> tuple[str, str]:
+def _standing(release: AgentRelease, name: str, fared: dict[str, Any]) -> tuple[str, str]:
     status = release.status
     for word, holder in (
         ("stable", status.stable),
@@ -59,7 +62,9 @@ def _standing(release: AgentRelease, name: str) -> tuple[str, str]:
         if holder is not None and holder.revision == name:
             return word, ""
     refused = next((r for r in status.refused if r.revision == name), None)
-    return ("refused", refused.reason) if refused else ("past", "")
+    if refused:
+        return "refused", refused.reason
+    return _PAST.get(str(fared.get("outcome", "")), "past"), str(fared.get("reason", ""))
 
 
 def _layers(revision: dict[str, Any]) -> str:

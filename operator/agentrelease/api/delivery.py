@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import ConfigDict, Field
 
 from agentrelease.api.base import Model, Name
-from agentrelease.api.schema import rule, rules
+from agentrelease.api.schema import rule, rules, whole
+
+Hostname = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=253,
+        pattern=r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+    ),
+]
 
 _SLOT_NAME = "^[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?$"
 
@@ -19,20 +30,51 @@ class Slot(Model):
     """The Deployment whose pods load the slot's bundle. Example: `support-blue`."""
 
 
+class ParentRef(Model):
+    """A Gateway that an owned route asks to be served by."""
+
+    name: Name
+    """The Gateway. Example: `edge`."""
+    namespace: Name | None = None
+    """Its namespace, if another one; its own `allowedRoutes` decides whom it serves. Example: `gateways`."""
+    section_name: Name | None = None
+    """One of its listeners; absent means all that fit. Example: `https`."""
+
+
+class OwnedRoute(Model):
+    """An HTTPRoute that the operator makes, and keeps as it made it."""
+
+    name: Name | None = None
+    """The HTTPRoute's name; absent means the release's."""
+    parent_refs: list[ParentRef] = Field(min_length=1, max_length=8, json_schema_extra=whole())
+    """The Gateways that shall serve it."""
+    hostnames: list[Hostname] = Field(default_factory=list, max_length=16, json_schema_extra=whole())
+    """The host names that it is for; none means the listeners'. Example: `[support.example.com]`."""
+    path_prefix: str = Field(
+        default="/", max_length=256, pattern=r"^/([A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*)?$"
+    )
+    """The paths that it is for. Example: `/chat`."""
+    port: int = Field(ge=1, le=65535)
+    """The port of both slots' Services. Example: `80`."""
+
+
 class Route(Model):
     """The object that splits traffic."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
-                "!(has(self.httpRoute) && has(self.virtualService))",
-                "name httpRoute or virtualService, not both: only one object may split the traffic",
+                "[has(self.httpRoute), has(self.owned), has(self.virtualService)]"
+                ".filter(given, given).size() <= 1",
+                "give httpRoute, owned or virtualService, not both: only one object may split the traffic",
             ),
         )
     )
 
     http_route: Name | None = None
     """A Gateway API HTTPRoute in this namespace. Example: `support`."""
+    owned: OwnedRoute | None = None
+    """A Gateway API HTTPRoute that the operator makes for this release."""
     virtual_service: Name | None = None
     """An Istio VirtualService in this namespace. Example: `support`."""
 

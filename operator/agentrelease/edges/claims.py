@@ -61,5 +61,8 @@ def _names(release: Object, ref: Ref, part: str) -> bool:
         return any(slot.get("deployment") == ref.name for slot in slots)
     if part == FLAGS:
         return ref.name in (delivery.get("flags") or {}).values()
-    routed = ref.name in (delivery.get("route") or {}).values()
+    route = delivery.get("route") or {}
+    owned = route.get("owned")
+    made = owned.get("name", release["metadata"]["name"]) if owned else None
+    routed = ref.name in (route.get("httpRoute"), route.get("virtualService"), made)
     return routed and any(slot.get("service") == part for slot in slots)

@@ -23,6 +23,7 @@ from agentrelease.core.exposure import NOTHING, Exposure
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from agentrelease.api.delivery import OwnedRoute
     from agentrelease.api.vocabulary import Autonomy
 
 
@@ -57,6 +58,7 @@ class Placement:
     owner: Mapping[str, str] = field(default_factory=dict)  # ownerReference fields of the release
     note: str = ""  # why; goes to the object as an annotation when lowering
     objects: Mapping[str, str] = field(default_factory=dict)  # names for other levers, by lever name
+    owned: OwnedRoute | None = None  # how ``route`` is made, if it is ours whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class Reading:
     in_sync: bool = False  # the object says exactly this placement, apart from lease and version
     problem: str = ""  # why the object can't be understood or used
     halted: bool = False  # the kill switch is on, whoever set it
+    broken: bool = False  # an object that is ours whole is gone, or not as we made it
     claim: str = ""  # which other release the object belongs to; nothing is written there then
 
 

@@ -38,7 +38,7 @@ class Bundles:
 def placement(release: AgentRelease, bundles: Bundles, now: float, note: str = "") -> Placement:
     """Return what all levers of a release shall say for its present status."""
     delivery, status = release.spec.delivery, release.status
-    exposed = intent.exposure(release)
+    exposed, owned = intent.exposure(release), delivery.route.owned
     candidate = None
     if status.candidate is not None:
         revision = status.candidate.revision
@@ -53,7 +53,8 @@ def placement(release: AgentRelease, bundles: Bundles, now: float, note: str = "
     return Placement(
         namespace=release.namespace,
         agent=release.name,
-        route=delivery.route.http_route,
+        route=(owned.name or release.name) if owned else delivery.route.http_route,
+        owned=owned,
         config_map=delivery.flags.config_map,
         stable=_stable(release, status.stable, exposed, bundles),
         candidate=candidate,

@@ -1,7 +1,7 @@
 """Traffic through a route object that a user made: the part of the lever that is the same for every router.
 
-The object is adopted, not owned: what is written in it, and how our parts are told from the user's, is in
-``rules``. An object that is missing is never made: nothing is exposed through it.
+What is written in it, and how our parts are told from the user's, is in ``rules``. An adopted object that is
+missing is never made: nothing is exposed through it. A router may know objects that are ours (``made``).
 """
 
 from __future__ import annotations
@@ -47,6 +47,14 @@ class AdoptedTraffic:
         """Return the name of this placement's object, if it has one of this kind."""
         raise NotImplementedError
 
+    def made(self, placement: Placement) -> Object | None:  # noqa: ARG002 - an adopted object is never made
+        """Return the object as it is without exposure, if it is ours whole; ``None`` if it is adopted."""
+        return None
+
+    def foreign(self, route: Object, placement: Placement) -> str:  # noqa: ARG002 - see above
+        """Say why the object isn't this release's to write; empty when it is."""
+        return ""
+
     def unaccepted(self, route: Object) -> str | None:
         """Say what the router's own status lacks; ``None`` where it says enough, or can't say anything."""
         raise NotImplementedError
@@ -56,8 +64,8 @@ class AdoptedTraffic:
         ref = self._ref(placement)
         route = await self._fence.read(ref, placement)
         if route is None:
-            return Reading()
-        other = await self._fence.blocked(ref, placement, route)
+            return Reading(broken=self.made(placement) is not None)
+        other = self.foreign(route, placement) or await self._fence.blocked(ref, placement, route)
         if other:
             return Reading(claim=other)
         said, problem = self.adopted.rules.reading(self._rules(route), placement)
@@ -68,6 +76,7 @@ class AdoptedTraffic:
             lowered=note_of(route),
             in_sync=in_sync,
             problem=problem,
+            broken=self.made(placement) is not None and not in_sync,
         )
 
     async def raise_(self, placement: Placement, epoch: int) -> None:
@@ -75,9 +84,10 @@ class AdoptedTraffic:
         ref = self._ref(placement)
 
         def edit(route: Object | None) -> Object:
+            route = route or self.made(placement)
             if route is None:
                 raise Missing(f"{ref} does not exist")
-            why = self._obstacle(route, placement)
+            why = self.foreign(route, placement) or self._obstacle(route, placement)
             if why:
                 raise Refused(f"{ref}: {why}")
             return self._written(route, placement)
@@ -88,7 +98,9 @@ class AdoptedTraffic:
         """Write the placement, whoever else writes; where there is no route, nothing is to be done."""
 
         def edit(route: Object | None) -> Object | None:
-            if route is None or not self.adopted.rules.base(self._rules(route), placement):
+            if route is None or self.foreign(route, placement):
+                return None
+            if not self.adopted.rules.base(self._base(route, placement), placement):
                 return None
             return self._written(route, placement)
 
@@ -100,7 +112,7 @@ class AdoptedTraffic:
         route = await self._cluster.get(ref)
         if route is None:
             return f"{ref} does not exist"
-        other = await self._fence.blocked(ref, placement, route)
+        other = self.foreign(route, placement) or await self._fence.blocked(ref, placement, route)
         if other:
             return other
         why = self._obstacle(route, placement)
@@ -119,15 +131,22 @@ class AdoptedTraffic:
     def _rules(self, route: Object) -> list[Object]:
         return list(route["spec"].get(self.adopted.field) or ())
 
+    def _base(self, route: Object, placement: Placement) -> list[Object]:
+        """Return the rules to start from: the stored ones, or those of an object that is ours whole."""
+        return self._rules(self.made(placement) or route)
+
     def _written(self, route: Object, placement: Placement) -> Object:
-        rules = self.adopted.rules.written(self._rules(route), placement)
-        return route | {"spec": route["spec"] | {self.adopted.field: rules}}
+        rules = self.adopted.rules.written(self._base(route, placement), placement)
+        spec = (self.made(placement) or route)["spec"]
+        return route | {"spec": spec | {self.adopted.field: rules}}
 
     def _says(self, route: Object, placement: Placement) -> bool:
+        if self.made(placement) is not None:
+            return bool(self._written(route, placement)["spec"] == route["spec"])
         return self.adopted.rules.written(self._rules(route), placement) == self._rules(route)
 
     def _obstacle(self, route: Object, placement: Placement) -> str:
-        return self.adopted.rules.obstacle(self._rules(route), placement)
+        return self.adopted.rules.obstacle(self._base(route, placement), placement)
 
 
 def _as_asked(said: Exposure | None, placement: Placement) -> Exposure | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from agentrelease.api.status import LogHead
 from agentrelease.core.decision import stamp
 from agentrelease.core.record import digest, inputs_of, outcome_of
-from agentrelease.core.rollout import Move
+from agentrelease.core.steps import Move
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -17,7 +17,7 @@ import rfc8785
 from agentrelease.api.revision import MAX_DECISIONS, MAX_DROPPED, MAX_PACKED, DecisionRecord, Dropped
 from agentrelease.api.status import Outcome
 from agentrelease.core.chain import LONGEST, Link
-from agentrelease.core.rollout import Move
+from agentrelease.core.steps import Move
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -11,7 +11,7 @@ from agentrelease.core.rollout import next_step, rules_for
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agentrelease.core.rollout import Step
+    from agentrelease.core.steps import Step
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
 from agentrelease.api.status import Outcome
-from agentrelease.core.rollout import Move
+from agentrelease.core.steps import Move
 
 if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease

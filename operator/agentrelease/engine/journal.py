@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from agentrelease.core.chain import Entry, sealed
-from agentrelease.core.rollout import Move
+from agentrelease.core.steps import Move
 from agentrelease.engine.ports import ClusterError, Missing
 
 if TYPE_CHECKING:

@@ -61,6 +61,7 @@ class World:
     prometheus_url: str
     operators: list[Child] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
+    settings: dict[str, str] = field(default_factory=dict)
 
     # ---- what people do --------------------------------------------------------------------------
 
@@ -156,6 +157,7 @@ class World:
             "AGENTRELEASE_RETRY_PERIOD": "0.5",
             "AGENTRELEASE_LISTEN_HOST": "127.0.0.1",
             "PYTHONUNBUFFERED": "1",
+            **self.settings,
         }
         command = Command("operator", [sys.executable, "-m", "agentrelease"], log, environment)
 
@@ -183,7 +185,12 @@ class World:
 
 @asynccontextmanager
 async def world(
-    plane: ControlPlane, namespace: str, logs: Path, *, rate: float = 60.0
+    plane: ControlPlane,
+    namespace: str,
+    logs: Path,
+    *,
+    rate: float = 60.0,
+    settings: dict[str, str] | None = None,
 ) -> AsyncIterator[World]:
     """Start everything in a namespace; nothing is left when the context ends."""
     async with AsyncExitStack() as stack:
@@ -204,6 +211,7 @@ async def world(
         made = World(
             namespace, cluster, plane, gateway, traffic, processes, logs, evidence.child, evidence.url
         )
+        made.settings = settings or {}
         await made.start_operator()
         running = asyncio.create_task(traffic.run())
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 
 import pytest
 from tests.support.stage import AGENT, NAMESPACE, Behaviour, Stage
@@ -86,6 +87,34 @@ async def test_waiting_for_an_approval_and_a_closed_window_replay_bit_for_bit() 
     await stage.run(5)
     assert (await stage.release()).status.verdict == "WindowClosed"
     await reproduced(stage)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_happens_every_decision_replays_and_the_chain_holds(seed: int) -> None:
+    stage, _ = await serving()
+    chance = random.Random(seed)
+    behaviours = (BETTER, WORSE, Behaviour(rogue=1.0))
+    await stage.apply("v2", BETTER)
+    for _ in range(40):
+        match chance.randrange(7):
+            case 0:
+                stage.prometheus_up = not stage.prometheus_up
+            case 1:
+                stage.accepts_routes = not stage.accepts_routes
+            case 2:
+                await stage.apply(f"v{chance.randrange(2, 5)}", chance.choice(behaviours))
+            case 3:
+                await stage.apply("v2", paused=bool(chance.randrange(2)))
+            case 4:
+                route = stage.cluster.objects[Ref(kinds.HTTP_ROUTE, NAMESPACE, AGENT)]
+                for backend in route["spec"]["rules"][-1]["backendRefs"]:
+                    backend["weight"] = 50
+            case 5:
+                stage.missing ^= {"agentrelease_policy_violations_total"}
+            case 6:
+                stage.operator = stage.new_operator()
+        await stage.run(chance.randrange(1, 6))
+    assert await reproduced(stage) > 20
 
 
 async def test_a_new_process_continues_the_chain() -> None:

@@ -163,8 +163,10 @@ def test_the_page_has_no_created_series_and_says_which_bundle_serves(metrics):
 
 def in_effect(metrics):
     found = [s for s in samples(metrics) if s.name == "agentrelease_autonomy_in_effect"]
-    assert sorted(s.value for s in found) == [0, 0, 0, 1]
-    return next(s.labels["level"] for s in found if s.value)
+    kinds = {(s.labels["workflow_class"], s.labels["risk_tier"]) for s in found}
+    assert sorted(s.value for s in found) == [0] * 3 * len(kinds) + [1] * len(kinds)
+    (level,) = {s.labels["level"] for s in found if s.value and s.labels["risk_tier"] == "low"}
+    return level
 
 
 def test_the_level_in_effect_is_what_the_flags_give_at_the_scrape(flag_file, read_flags, eventually, caplog):

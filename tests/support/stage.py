@@ -60,7 +60,7 @@ class Tally:
     bad: int = 0
     violations: int = 0
     executed: int = 0
-    samples: list[tuple[float, int, int, int, int, str]] = field(default_factory=list)
+    samples: list[tuple[float, int, int, int, int, str, str]] = field(default_factory=list)
 
 
 class Told:
@@ -206,13 +206,13 @@ class Stage:
             return ""
         return self._revision_of(max(rules[0]["backendRefs"], key=lambda ref: ref.get("weight", 1))["name"])
 
-    def level(self, revision: str) -> Autonomy:
-        """What the stored flags allow a revision at this moment."""
+    def level(self, revision: str, tier: str = "low") -> Autonomy:
+        """What the stored flags allow a revision at this moment, with requests of a risk tier."""
         stored = self.cluster.objects.get(Ref(kinds.CONFIG_MAP, NAMESPACE, "support-flags"))
         if stored is None:
             return Autonomy.OBSERVE
         flag = json.loads(stored["data"][f"{AGENT}.flagd.json"])["flags"][f"{AGENT}.autonomy-level"]
-        return Autonomy(flag["variants"][_evaluate(flag, revision, self.now)])
+        return Autonomy(flag["variants"][_evaluate(flag, revision, self.now, tier)])
 
     def _revision_of(self, service: str) -> str:
         deployment = self.cluster.objects[Ref(kinds.DEPLOYMENT, NAMESPACE, service)]
@@ -242,9 +242,9 @@ class Stage:
             tally.bad += not good
             tally.violations += self.random.random() < behaviour.violations
             tally.executed += self.random.random() < behaviour.rogue or level >= Autonomy.LIMITED_ACTION
-        tally.samples.append(
-            (self.now + 0.9, tally.good, tally.bad, tally.violations, tally.executed, self.level(revision))
-        )
+        levels = self.level(revision), self.level(revision, "high")
+        counts = tally.good, tally.bad, tally.violations, tally.executed
+        tally.samples.append((self.now + 0.9, *counts, *levels))
         del tally.samples[:-HOLD]
 
     async def look(self, _metrics: Iterable[str], _since: float | None) -> Snapshot:
@@ -276,8 +276,10 @@ class Stage:
             add("agentrelease_actions_total", own | {"disposition": "executed"}, [(s[0], s[4]) for s in kept])
             add("agentrelease_info", own, [(s[0], 1.0) for s in kept])
             for level in Autonomy:
-                values = [(s[0], float(s[5] == level)) for s in kept]
-                add("agentrelease_autonomy_in_effect", own | {"level": level.value}, values)
+                for place, tier in ((5, "low"), (6, "high")):
+                    values = [(s[0], float(s[place] == level)) for s in kept]
+                    labels = own | {"level": level.value, "risk_tier": tier}
+                    add("agentrelease_autonomy_in_effect", labels, values)
         return found
 
     # ---- the controllers of others -------------------------------------------------------------------
@@ -299,7 +301,7 @@ class Stage:
         return any(self._revision_of(f"{AGENT}-{slot}") == revision for slot in ("blue", "green"))
 
 
-def _evaluate(flag: dict[str, Any], revision: str, now: float) -> str:
+def _evaluate(flag: dict[str, Any], revision: str, now: float, tier: str = "") -> str:
     """Evaluate the few operators that our documents use; the real evaluators are tested elsewhere."""
 
     def value(rule: Any) -> Any:
@@ -307,13 +309,19 @@ def _evaluate(flag: dict[str, Any], revision: str, now: float) -> str:
             return rule
         (name, arguments), *_ = rule.items()
         if name == "var":
-            return {"release": revision, "$flagd.timestamp": now}.get(arguments, "")
+            return {"release": revision, "$flagd.timestamp": now, "risk_tier": tier}.get(arguments, "")
         if name == "if":
             condition, then, otherwise = arguments
             return value(then) if value(condition) else value(otherwise)
         given = [value(a) for a in arguments]
-        if name == "===":
-            return given[0] == given[1]
+        if name in ("===", "!=="):
+            return (given[0] == given[1]) is (name == "===")
+        if name == "and":
+            return all(given)
+        if name == "!":
+            return not given[0]
+        if name == "cat":
+            return "".join(map(str, given))
         if name == "<":
             return all(a < b for a, b in pairwise(given))
         raise AssertionError(f"{name} is not used in our documents")

@@ -10,12 +10,12 @@ from math import sqrt
 from typing import TYPE_CHECKING
 
 from agentrelease.api.status import Stage
-from agentrelease.api.vocabulary import Autonomy
 from agentrelease.core import blocks, intent
 from agentrelease.core.assess import Assessment, Requirements, assess
 from agentrelease.core.evidence import Absolute, Comparison, Concurrent, Count, Frozen
 from agentrelease.core.exposure import ALL, Exposure
 from agentrelease.core.forecast import Flow, Outlook, outlook
+from agentrelease.core.in_effect import difference, reported
 from agentrelease.core.ledger import Ledger
 from agentrelease.core.reference import read_reference
 from agentrelease.core.situation import Measured
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from agentrelease.api.guardrail import GuardrailPolicySpec
     from agentrelease.api.release import AgentRelease
     from agentrelease.api.status import Candidate
+    from agentrelease.api.vocabulary import Autonomy
     from agentrelease.core.guardrails import Plan
+    from agentrelease.core.in_effect import Kind
     from agentrelease.core.series import Series, Snapshot
 
 WINDOW = 15.0
@@ -217,8 +219,10 @@ def _measured(release: AgentRelease, candidate: Candidate, snapshot: Snapshot) -
     mine = _grown(_of(series, candidate.revision), start, snapshot.end)
     theirs = _grown(_of(series, stable.revision), start, snapshot.end) if stable else 0.0
     recent = _grown(_of(series, candidate.revision), snapshot.end - 2.0, snapshot.end)
-    level = _level(
-        snapshot.of(blocks.LEVELS, release.namespace, release.name), candidate.revision, snapshot.at
+    levels = reported(
+        _of(snapshot.of(blocks.LEVELS, release.namespace, release.name), candidate.revision),
+        snapshot.at,
+        WINDOW,
     )
     info = _of(snapshot.of(blocks.INFO, release.namespace, release.name), candidate.revision)
     share = _share(mine, theirs) if exposure.weight > 0 else None
@@ -226,9 +230,9 @@ def _measured(release: AgentRelease, candidate: Candidate, snapshot: Snapshot) -
         weight=None if share is None else 100 * share,
         tasks=mine,
         recent=recent,
-        autonomy=level,
+        autonomy=max(levels.values(), default=None),
         reporting=any(snapshot.at - one.newest <= WINDOW for one in info),
-        disagreement=_disagreement(exposure, candidate, mine, theirs, level),
+        disagreement=_disagreement(exposure, candidate, mine, theirs, levels),
         at=snapshot.at,
     )
 
@@ -244,28 +248,20 @@ def _share(mine: float | None, theirs: float | None) -> float | None:
     return mine / (mine + theirs)
 
 
-def _level(series: tuple[Series, ...], revision: str, at: float) -> Autonomy | None:
-    """Return the highest level that any of the candidate's agents reports now."""
-    names = {level.value for level in Autonomy}
-    levels = [
-        Autonomy(one.labels["level"])
-        for one in _of(series, revision)
-        if one.labels.get("level") in names and one.samples[-1].value >= 1 and at - one.newest <= WINDOW
-    ]
-    return max(levels, default=None)
-
-
 def _disagreement(
-    exposure: Exposure, candidate: Candidate, mine: float | None, theirs: float | None, level: Autonomy | None
+    exposure: Exposure,
+    candidate: Candidate,
+    mine: float | None,
+    theirs: float | None,
+    levels: dict[Kind, Autonomy],
 ) -> str:
     if candidate.stage is not Stage.RUNNING:
         return ""
     if not candidate.confirmed_at:
         return "the levers have not been seen in effect yet"
-    if level is None:
-        return "no agent of the candidate reports its autonomy"
-    if level is not exposure.autonomy:
-        return f"the agents report {level}, intended is {exposure.autonomy}"
+    wrong = difference(levels, exposure)
+    if wrong:
+        return wrong
     if exposure.reached and not mine:
         return "no traffic has reached the candidate in this phase yet"
     share = exposure.weight / 100

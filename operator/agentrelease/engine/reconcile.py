@@ -380,7 +380,8 @@ def _joined(looked: Sequence[tuple[Reading | None, str]]) -> Live:
         seen = traffic.candidate
         exposure = replace(exposure, mirror=seen.mirror, cohort=seen.cohort, weight=seen.weight)
     if flags.candidate is not None:
-        exposure = replace(exposure, autonomy=flags.candidate.autonomy, tools=flags.candidate.tools)
+        may = flags.candidate
+        exposure = replace(exposure, autonomy=may.autonomy, tools=may.tools, strata=may.strata)
     return Live(
         exposure,
         flags_lack,

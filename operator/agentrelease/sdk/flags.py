@@ -1,6 +1,6 @@
 """Reading the operator's grants through the OpenFeature SDK and the flagd provider.
 
-* The three flags of an agent are read together. When the document changes between two of the reads,
+* The flags of an agent are read together. When the document changes between two of the reads,
   they are read again, so that a level of one write never meets the tools of another.
 * After ``ttl`` seconds without a healthy provider the grant is the lowest one.
 * The lease (``$flagd.timestamp``) is evaluated in this process, so it lapses without anybody's help.
@@ -72,9 +72,11 @@ class AgentFlags:
         for _ in range(_TORN_READS):
             level = client.get_string_details(f"{self.agent}.autonomy-level", "observe", context)
             policy = client.get_object_details(f"{self.agent}.tool-policy", {"allow": []}, context)
+            model = client.get_string_details(f"{self.agent}.model", "", context)
             halt = client.get_boolean_details(f"{self.agent}.halt", True, context)
-            if len({_version(read) for read in (level, policy, halt)}) == 1:
-                return _grant(level.value, policy.value, halt.value)
+            reads = (level, policy, halt) if model.error_code else (level, policy, model, halt)
+            if len({_version(read) for read in reads}) == 1:
+                return _grant(level.value, policy.value, model.value, halt.value)
         return LOWEST
 
 
@@ -82,8 +84,8 @@ def _version(read: FlagEvaluationDetails[Any]) -> object:
     return (read.flag_metadata or {}).get("version")
 
 
-def _grant(level: str, policy: object, halt: object) -> Permissions:
-    """Turn three values of unknown make into a grant; what is not understood grants nothing."""
+def _grant(level: str, policy: object, model: object, halt: object) -> Permissions:
+    """Turn four values of unknown make into a grant; what is not understood grants nothing."""
     if halt is not False:
         return LOWEST
     tools = policy if isinstance(policy, dict) else {}
@@ -92,6 +94,7 @@ def _grant(level: str, policy: object, halt: object) -> Permissions:
         allow=_names(tools.get("allow")),
         require_approval=_names(tools.get("requireApproval")),
         halted=False,
+        model=model if isinstance(model, str) else "",
     )
 
 

@@ -74,7 +74,7 @@ class AgentMetrics:
         self._counts = {
             stratum: Counts(series, (identity.agent, identity.release, *stratum)) for stratum in every
         }
-        self._registry.register(_InEffect(identity, flags))
+        self._registry.register(_InEffect(identity, flags, self._strata))
 
     def task(self, workflow_class: str, risk_tier: str, audience: str) -> Task:
         """Begin a task; use it as a context manager."""
@@ -87,11 +87,12 @@ class AgentMetrics:
 
 
 class _InEffect(Collector):
-    """What the flags give at the moment of the scrape, to a task of no particular stratum."""
+    """What the flags give at the moment of the scrape, to a task of each stratum."""
 
-    def __init__(self, identity: Identity, flags: AgentFlags | None) -> None:
+    def __init__(self, identity: Identity, flags: AgentFlags | None, strata: Strata) -> None:
         self._identity = identity
         self._flags = flags
+        self._strata = tuple(product(strata.workflow_classes, strata.risk_tiers))
 
     def collect(self) -> Iterator[Metric]:
         agent, release = self._identity.agent, self._identity.release
@@ -102,14 +103,15 @@ class _InEffect(Collector):
         yield info
         if self._flags is None:
             return
-        level = self._flags.permissions("").autonomy
         autonomy = GaugeMetricFamily(
             "agentrelease_autonomy_in_effect",
             "1 for the level in effect, lease and kill switch included",
-            labels=("agent", "release", "level"),
+            labels=("agent", "release", "workflow_class", "risk_tier", "level"),
         )
-        for each in Autonomy:
-            autonomy.add_metric((agent, release, str(each)), float(each is level))
+        for kind, tier in self._strata:
+            level = self._flags.permissions("", workflow_class=kind, risk_tier=tier).autonomy
+            for each in Autonomy:
+                autonomy.add_metric((agent, release, kind, tier, str(each)), float(each is level))
         yield autonomy
         age = GaugeMetricFamily(
             "agentrelease_flags_age_seconds",

@@ -20,13 +20,15 @@ class Permissions:
     """A grant as the flags gave it: a level, the tools within it, and the kill switch.
 
     A halted grant always carries ``observe`` and no tools, so that a caller who forgets to look at
-    ``halted`` still does nothing.
+    ``halted`` still does nothing. ``model`` is the one to use in place of the bundle's own, as
+    ``name@version``; empty means the bundle's own.
     """
 
     autonomy: Autonomy
     allow: frozenset[str]
     require_approval: frozenset[str]
     halted: bool
+    model: str = ""
 
     def may(self, tool: str, effect: str | None) -> Verdict:
         """Say what to do with a call of ``tool``.

@@ -17,7 +17,8 @@ from agentrelease.edges.action_logs import PodActionLogs
 from agentrelease.edges.endpoints import HttpHook, JobHook
 from agentrelease.edges.hooks import EndpointHooks
 from agentrelease.edges.releases import ClusterReleases
-from agentrelease.engine.compensating import Aftermath, Compensator, Pace
+from agentrelease.engine.aftermath import Aftermath, Pace
+from agentrelease.engine.compensating import Compensator
 from agentrelease.engine.ports import Conflict, Ref, Unavailable
 from agentrelease.sdk import ActionLog
 
@@ -81,7 +82,7 @@ class Scene(Stage):
         self.ledger, self.notes = Ledger(), Notes()
         self.log = None
         self.hooks = [
-            HttpHook(name=name, url=f"{url}/undo", hmac_secret_file=secret)
+            HttpHook(name=name, url=f"{url}/undo", hmac_secret_file=secret, timeout=60)
             for name in ("undo-writes", "refund-back")
         ]
         self.compensator = self.logs = self.undoing = None
@@ -389,6 +390,16 @@ async def test_a_superseded_candidates_effects_stay(scene):
     await scene.run(30)
     account = await scene.settle(revision)
     assert account["state"] == "NotNeeded"
+    assert scene.ledger.calls == []
+
+
+async def test_a_superseded_candidates_effects_stay_although_its_successor_is_rolled_back(scene):
+    revision = await scene.candidate()
+    scene.act("ticket.comment", "write")
+    await scene.compensator.look()
+    await scene.apply("v3", Behaviour(completion=0.2), rollback=ROLLBACK)
+    await scene.run(200, until="RolledBack")
+    assert (await scene.settle(revision))["state"] == "NotNeeded"
     assert scene.ledger.calls == []
 
 

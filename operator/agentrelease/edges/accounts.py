@@ -20,7 +20,7 @@ from agentrelease.api.vocabulary import API_VERSION, MANAGED_BY_LABEL, OPERATOR_
 from agentrelease.core.compensation import EffectRecord
 from agentrelease.edges.action_logs import moment_of
 from agentrelease.edges.kinds import AGENT_REVISION, CONFIG_MAP
-from agentrelease.engine.compensating import OPEN, RevisionKey
+from agentrelease.engine.aftermath import OPEN, RevisionKey
 from agentrelease.engine.ports import Missing, Ref
 
 if TYPE_CHECKING:

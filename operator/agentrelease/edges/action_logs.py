@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from agentrelease.api.vocabulary import REVISION_ANNOTATION, Effect
 from agentrelease.core.compensation import EffectRecord
 from agentrelease.edges.kinds import DEPLOYMENT, POD, SERVICE
-from agentrelease.engine.compensating import AgentPod, LogPage, LogUnreadable
+from agentrelease.engine.aftermath import AgentPod, LogPage, LogUnreadable
 from agentrelease.engine.ports import Ref
 
 if TYPE_CHECKING:

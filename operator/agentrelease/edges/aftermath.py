@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from agentrelease.edges.events import EventWriter
     from agentrelease.edges.metrics import Metrics
     from agentrelease.edges.sinks import Sinks
-    from agentrelease.engine.compensating import RevisionKey
+    from agentrelease.engine.aftermath import RevisionKey
 
 log = structlog.get_logger("agentrelease.compensation")
 

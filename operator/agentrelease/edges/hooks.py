@@ -17,13 +17,13 @@ from agentrelease.api.vocabulary import MANAGED_BY_LABEL, OPERATOR_NAME, RELEASE
 from agentrelease.edges.endpoints import HttpHook, JobHook
 from agentrelease.edges.kinds import JOB
 from agentrelease.edges.posting import NotDelivered, Poster
-from agentrelease.engine.compensating import HookFailed
+from agentrelease.engine.aftermath import HookFailed
 from agentrelease.engine.ports import ClusterError, Conflict, Ref
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from agentrelease.engine.compensating import Call
+    from agentrelease.engine.aftermath import Call
     from agentrelease.engine.ports import Cluster, Object
 
 KEY_HEADER = "idempotency-key"

@@ -17,7 +17,8 @@ from agentrelease.edges.aftermath import CompensationRecorder
 from agentrelease.edges.hooks import EndpointHooks
 from agentrelease.edges.kinds import AGENT_RELEASE
 from agentrelease.edges.sinks import Sink, Sinks
-from agentrelease.engine.compensating import Aftermath, Compensator
+from agentrelease.engine.aftermath import Aftermath
+from agentrelease.engine.compensating import Compensator
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

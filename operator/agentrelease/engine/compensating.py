@@ -15,192 +15,26 @@ Own task, own connections: no look at a release waits for any of this.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import structlog
 
-from agentrelease.api.revision import MAX_FAILURES, MAX_LOGS, CompensationFailure, CompensationStatus, ReadLog
-from agentrelease.core.compensation import MAX_EFFECTS, Bits, Bounds, EffectRecord, belonging, due, missed
+from agentrelease.api.revision import MAX_FAILURES, CompensationFailure, CompensationStatus, ReadLog
+from agentrelease.core.compensation import MAX_EFFECTS, Bits, Bounds, belonging, due, missed
+from agentrelease.engine.account import Account, missing, put, rolled_back, settled, stamp
+from agentrelease.engine.aftermath import OPEN, Call, HookFailed, LogUnreadable, Pace, RevisionKey
 from agentrelease.engine.ports import ClusterError, Unusable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Sequence
 
     from agentrelease.api.bundle import Tool
-    from agentrelease.api.delivery import Slot
     from agentrelease.api.release import AgentRelease
     from agentrelease.api.vocabulary import Effect
-    from agentrelease.engine.ports import Releases
+    from agentrelease.core.compensation import EffectRecord
+    from agentrelease.engine.aftermath import Aftermath, AgentPod
 
 log = structlog.get_logger(__name__)
-
-OPEN = frozenset({"Collecting", "Undoing"})
-
-
-class LogUnreadable(Exception):
-    """A Pod did not give a page of its log; the text says why."""
-
-
-class HookFailed(Exception):
-    """An effect is not undone yet.
-
-    ``again`` says whether calling again can help, ``after`` in how many seconds; ``working`` that
-    nothing failed: the hook needs its time.
-    """
-
-    def __init__(self, why: str, *, again: bool, after: float | None = None, working: bool = False) -> None:
-        super().__init__(why)
-        self.again, self.after, self.working = again, after, working
-
-
-@dataclass(frozen=True, slots=True)
-class AgentPod:
-    """One process that keeps a log, and where it listens."""
-
-    name: str
-    address: str
-    port: int
-
-
-@dataclass(frozen=True, slots=True)
-class LogPage:
-    """One page of a log. ``first`` is the oldest record it still has, ``next`` the cursor after this page."""
-
-    log: str
-    first: int
-    next: int
-    records: tuple[EffectRecord, ...]
-    last: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One effect to undo, and whose."""
-
-    namespace: str
-    release: str
-    revision: str
-    effect: EffectRecord
-
-
-@dataclass(frozen=True, slots=True)
-class RevisionKey:
-    """A revision and the release that it belongs to."""
-
-    namespace: str
-    release: str
-    revision: str
-
-
-class ActionLogs(Protocol):
-    """The agents' action logs."""
-
-    async def pods(self, namespace: str, slot: Slot, revision: str) -> Sequence[AgentPod]:
-        """Return the Pods of a slot that run a revision."""
-
-    async def page(self, pod: AgentPod, since: int) -> LogPage:
-        """Read one page; raises ``LogUnreadable``."""
-
-
-class Accounts(Protocol):
-    """Where it is written down what was seen and what is undone."""
-
-    async def open(self) -> Sequence[RevisionKey]:
-        """Return every revision whose compensations are not over."""
-
-    async def status(self, key: RevisionKey) -> CompensationStatus | None:
-        """Return what is known of a revision; ``None`` where there is no such revision."""
-
-    async def save(self, key: RevisionKey, status: CompensationStatus, now: float) -> None:
-        """Write it down."""
-
-    async def book(self, key: RevisionKey, since: float) -> Sequence[EffectRecord]:
-        """Return the effects of the rollout that began at ``since``, in the order of their places."""
-
-    async def append(
-        self, key: RevisionKey, since: float, book: Sequence[EffectRecord], new: Sequence[EffectRecord]
-    ) -> None:
-        """Keep ``new`` behind ``book``."""
-
-
-class Hooks(Protocol):
-    """What undoes effects."""
-
-    def problem(self, name: str, namespace: str) -> str:
-        """Say why a release of this namespace can't use a hook; empty when it can."""
-
-    async def call(self, name: str, call: Call) -> None:
-        """Undo one effect; returns when it is undone, raises ``HookFailed`` otherwise."""
-
-
-class AftermathRecorder(Protocol):
-    """Where it is told how undoing goes. Never raises."""
-
-    def undone(self, key: RevisionKey, hook: str, result: str) -> None:
-        """Tell one call of a hook: ``undone``, ``again`` or ``failed``."""
-
-    def trouble(self, key: RevisionKey, cause: str, why: str) -> None:
-        """Tell a person what needs one."""
-
-    def account(self, key: RevisionKey, status: CompensationStatus) -> None:
-        """Tell where a revision's compensations stand."""
-
-    def failed(self, key: str, what: str, why: str) -> None:
-        """Tell that something did not work and will be tried again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Aftermath:
-    """Everything a compensator talks to.
-
-    ``active`` names the releases that have a candidate; ``clock`` is Unix time.
-    """
-
-    releases: Releases
-    accounts: Accounts
-    logs: ActionLogs
-    hooks: Hooks
-    recorder: AftermathRecorder
-    active: Callable[[], Iterable[str]]
-    leading: Callable[[], bool]
-    clock: Callable[[], float]
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How often and how long, in seconds.
-
-    ``round`` lies between two looks, ``search`` between two searches for open accounts; unreadable logs
-    are given up after ``drain``; the pauses of a failing hook grow from ``first`` to ``longest`` until
-    ``give_up``, and after ``alert`` failures somebody is told. ``parallel`` bounds releases at once, and
-    calls of one release; ``pages`` those of one log in one look.
-    """
-
-    round: float = 2.0
-    search: float = 300.0
-    drain: float = 120.0
-    first: float = 1.0
-    longest: float = 300.0
-    give_up: float = 86_400.0
-    alert: int = 3
-    parallel: int = 4
-    pages: int = 20
-
-
-@dataclass(slots=True)
-class _Account:
-    """One revision's record, as it is stored, and what only matters while this process lives."""
-
-    key: RevisionKey
-    status: CompensationStatus
-    book: list[EffectRecord]
-    known: set[str]
-    waiting: dict[int, float] = field(default_factory=dict)
-    tries: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
-    warned: set[str] = field(default_factory=set)
 
 
 class Compensator:
@@ -209,7 +43,7 @@ class Compensator:
     def __init__(self, outside: Aftermath, pace: Pace | None = None) -> None:
         self._out = outside
         self._pace = pace or Pace()
-        self._open: dict[RevisionKey, _Account | None] = {}
+        self._open: dict[RevisionKey, Account | None] = {}
         self._searched = float("-inf")
         self._slots = asyncio.Semaphore(self._pace.parallel)
 
@@ -282,14 +116,14 @@ class Compensator:
                 self._warn(account, "CompensationImpossible", problem)
         await self._collect(account, release)
 
-    def _begin(self, account: _Account, *, since: float, slot: str) -> _Account:
+    def _begin(self, account: Account, *, since: float, slot: str) -> Account:
         """A rollout of its own; how far the logs were read in an earlier one still counts."""
         status = CompensationStatus(state="Collecting", since=since, slot=slot, logs=account.status.logs)
-        fresh = _Account(account.key, status, [], set())
+        fresh = Account(account.key, status, [], set())
         self._open[account.key] = fresh
         return fresh
 
-    async def _load(self, key: RevisionKey) -> _Account | None:
+    async def _load(self, key: RevisionKey) -> Account | None:
         account = self._open.get(key)
         if account is not None:
             return account
@@ -307,10 +141,10 @@ class Compensator:
                     "failed_places": str(Bits(Bits.from_text(status.failed_places).value & kept)),
                 }
             )
-        account = self._open[key] = _Account(key, status, book, {record.id for record in book})
+        account = self._open[key] = Account(key, status, book, {record.id for record in book})
         return account
 
-    async def _collect(self, account: _Account, release: AgentRelease) -> bool:
+    async def _collect(self, account: Account, release: AgentRelease) -> bool:
         """Read every log as far as it goes; return whether all of them were read to their end."""
         slot = release.spec.delivery.slots.get(account.status.slot)
         if slot is None:
@@ -337,13 +171,13 @@ class Compensator:
             await self._save(account)
         return complete
 
-    async def _read(self, account: _Account, pod: AgentPod, bounds: Bounds, tools: Sequence[Tool]) -> bool:
+    async def _read(self, account: Account, pod: AgentPod, bounds: Bounds, tools: Sequence[Tool]) -> bool:
         """Read one log from where it was left; return whether its end was reached."""
         for _ in range(self._pace.pages):
             known = next((log for log in account.status.logs if log.pod == pod.name and not log.gone), None)
             page = await self._out.logs.page(pod, known.next if known else 0)
             if known is not None and page.log != known.log:  # another process under the same name
-                _put(account, known.model_copy(update={"gone": True}))
+                put(account, known.model_copy(update={"gone": True}))
                 known = None
                 page = await self._out.logs.page(pod, 0)
             again = next((log for log in account.status.logs if log.log == page.log), None)
@@ -357,13 +191,13 @@ class Compensator:
                     account.key, "EffectsLost", f"{lost} records of {pod.name} are gone, or too many to keep"
                 )
             await self._keep(account, kept)
-            _put(account, ReadLog(pod=pod.name, log=page.log, next=page.next))
+            put(account, ReadLog(pod=pod.name, log=page.log, next=page.next))
             account.status = account.status.model_copy(update={"lost": account.status.lost + lost})
             if page.last:
                 return True
         return False
 
-    async def _keep(self, account: _Account, new: Sequence[EffectRecord]) -> None:
+    async def _keep(self, account: Account, new: Sequence[EffectRecord]) -> None:
         """Effects first, then how far the log was read: a crash in between reads them again, once."""
         if not new:
             return
@@ -379,7 +213,7 @@ class Compensator:
         if account is None or account.status.state not in OPEN:
             self._open.pop(key, None)
             return
-        if release is None or not _rolled_back(release, key.revision, account.status.since):
+        if release is None or not rolled_back(release, key.revision, account.status.since):
             await self._end(account, "NotNeeded", "it was not rolled back")
             return
         now = self._out.clock()
@@ -399,25 +233,25 @@ class Compensator:
             await self._save(account)
         await self._undo(account, release)
 
-    async def _undo(self, account: _Account, release: AgentRelease) -> None:
+    async def _undo(self, account: Account, release: AgentRelease) -> None:
         hooks: dict[Effect, str] = {c.effect: c.hook for c in release.spec.rollback.compensations}
         while True:
             now = self._out.clock()
-            places = list(due(account.book, _settled(account.status), account.waiting, now))
+            places = list(due(account.book, settled(account.status), account.waiting, now))
             places = places[: self._pace.parallel]
             if not places:
                 break
             await asyncio.gather(*(self._call(account, place, hooks) for place in places))
             await self._save(account)
         status = account.status
-        if len(_settled(status)) >= len(account.book):
+        if len(settled(status)) >= len(account.book):
             unread = [log for log in status.logs if log.gone]
             if status.failed or status.lost or unread:
-                await self._end(account, "Incomplete", _missing(status, unread))
+                await self._end(account, "Incomplete", missing(status, unread))
             else:
                 await self._end(account, "Done", f"{status.undone} effects are undone")
 
-    async def _call(self, account: _Account, place: int, hooks: dict[Effect, str]) -> None:
+    async def _call(self, account: Account, place: int, hooks: dict[Effect, str]) -> None:
         record, key = account.book[place], account.key
         hook = hooks.get(record.effect)
         if hook is None:
@@ -434,7 +268,7 @@ class Compensator:
         account.status = account.status.model_copy(update=update)
         self._out.recorder.undone(key, hook, "undone")
 
-    def _again(self, account: _Account, place: int, hook: str, error: HookFailed) -> None:
+    def _again(self, account: Account, place: int, hook: str, error: HookFailed) -> None:
         now = self._out.clock()
         if not error.again or now - account.status.settling_since > self._pace.give_up:
             self._fail(account, place, hook, str(error))
@@ -449,10 +283,10 @@ class Compensator:
         if account.tries[place] >= self._pace.alert:
             self._warn(account, "CompensationFailing", f"{error}; it is tried again")
 
-    def _fail(self, account: _Account, place: int, hook: str, why: str) -> None:
+    def _fail(self, account: Account, place: int, hook: str, why: str) -> None:
         record, status = account.book[place], account.status
         places = Bits.from_text(status.failed_places).with_(place)
-        at = _stamp(self._out.clock())
+        at = stamp(self._out.clock())
         failure = CompensationFailure(effect=record.id, tool=record.tool, reason=why[:256], at=at)
         account.status = status.model_copy(
             update={
@@ -466,57 +300,18 @@ class Compensator:
             account.key, "CompensationFailed", f"{record.tool} ({record.id}) is not undone: {why}"
         )
 
-    async def _end(self, account: _Account, state: str, message: str) -> None:
+    async def _end(self, account: Account, state: str, message: str) -> None:
         account.status = account.status.model_copy(update={"state": state, "message": message[:1024]})
         await self._save(account)
         if state == "Incomplete":
             self._out.recorder.trouble(account.key, "CompensationIncomplete", message)
         self._open.pop(account.key, None)
 
-    async def _save(self, account: _Account) -> None:
+    async def _save(self, account: Account) -> None:
         await self._out.accounts.save(account.key, account.status, self._out.clock())
         self._out.recorder.account(account.key, account.status)
 
-    def _warn(self, account: _Account, cause: str, why: str) -> None:
+    def _warn(self, account: Account, cause: str, why: str) -> None:
         if why not in account.warned:
             account.warned.add(why)
             self._out.recorder.trouble(account.key, cause, why)
-
-
-def _rolled_back(release: AgentRelease, revision: str, since: float) -> bool:
-    """Whether the release refused the revision in this rollout, not in one before it."""
-    return any(
-        one.revision == revision and datetime.fromisoformat(one.at).timestamp() >= since - 0.001
-        for one in release.status.refused
-    )
-
-
-def _settled(status: CompensationStatus) -> Bits:
-    return Bits(Bits.from_text(status.undone_places).value | Bits.from_text(status.failed_places).value)
-
-
-def _put(account: _Account, log: ReadLog) -> None:
-    """Store how far a log was read; of too many, those that ended first are forgotten."""
-    logs = list(account.status.logs)
-    place = next((i for i, one in enumerate(logs) if one.log == log.log), None)
-    if place is not None:
-        logs[place] = log
-    else:
-        if len(logs) >= MAX_LOGS:
-            logs.pop(next((i for i, one in enumerate(logs) if one.gone), 0))
-        logs.append(log)
-    account.status = account.status.model_copy(update={"logs": logs})
-
-
-def _missing(status: CompensationStatus, unread: Sequence[ReadLog]) -> str:
-    parts = [f"{status.undone} of {status.effects} effects are undone"]
-    if status.failed:
-        parts.append(f"{status.failed} failed")
-    if status.lost:
-        parts.append(f"at least {status.lost} are lost")
-    parts += [f"what {log.pod} did after record {log.next} is unknown" for log in unread[:5]]
-    return "; ".join(parts)
-
-
-def _stamp(now: float) -> str:
-    return datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

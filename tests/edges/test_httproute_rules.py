@@ -374,6 +374,25 @@ def test_a_parent_that_accepts_everything_at_this_generation_confirms(ref: Rule)
         (route(entry(FULL, PartiallyInvalid="True")), "PartiallyInvalid"),
         (route(entry(FULL), entry(FULL, Accepted="False")), "Accepted is False"),
         (route(entry(FULL), refs=[{"name": "gw"}, {"name": "second"}]), "second says nothing"),
+        (
+            route(
+                entry(FULL),
+                entry({"name": "second"}, generation=3),
+                refs=[{"name": "gw"}, {"name": "second"}],
+            ),
+            "Gateway second: Accepted is about an older generation",
+        ),
+        # two controllers answer for one parent, and one of them lags, or serves a part only
+        (route(entry(FULL), entry(FULL, generation=3) | {"controllerName": "mesh"}), "older generation"),
+        (route(entry(FULL), entry(FULL, PartiallyInvalid="True") | {"controllerName": "mesh"}), "Partially"),
+        # two listeners of one Gateway are two parents
+        (
+            route(
+                entry(FULL | {"sectionName": "http"}),
+                refs=[{"name": "gw", "sectionName": "http"}, {"name": "gw", "sectionName": "https"}],
+            ),
+            "says nothing",
+        ),
     ],
 )
 def test_anything_less_does_not(found: Rule, says: str) -> None:

@@ -2,8 +2,8 @@
 
 Real kubectl against the real API server: client-side apply as Argo CD does by default, and server-side apply
 as Flux does and as Argo CD does on request. What a pipeline does *before* it applies is done here by its own
-documented rule: Argo CD with RespectIgnoreDifferences puts the live values into the ignored paths, Flux leaves
-an object alone that exists and says ``IfNotPresent``. No Argo CD and no Flux runs here.
+documented rule: Argo CD with RespectIgnoreDifferences puts the live values into the ignored paths, Flux
+leaves an object alone that exists and says ``IfNotPresent``. No Argo CD and no Flux runs here.
 """
 
 from __future__ import annotations

@@ -129,6 +129,16 @@ async def test_sessions_are_spread_by_weight_and_requests_without_one_at_random(
     assert await sampled(without, 300, 0.3)
 
 
+async def test_a_rolled_back_session_moves_to_stable_with_its_next_request(shop):
+    sessions = [f"session-{n}" for n in range(60)]
+    notes = {"agentrelease.dev/session-header": "x-session"}
+    await shop.serve({"backendRefs": [arm("blue", 50), arm("green", 50)]}, notes=notes)
+    before = await arms_of(shop, sessions)
+    assert set(before.values()) == {"blue", "green"}
+    await shop.serve({"backendRefs": [arm("blue", 100), arm("green", 0)]}, notes=notes)
+    assert set((await arms_of(shop, sessions)).values()) == {"blue"}
+
+
 async def test_a_session_can_be_a_cookie(shop):
     notes = {"agentrelease.dev/session-cookie": "sid"}
     await shop.serve({"backendRefs": [arm("green", 1), arm("blue", 1)]}, notes=notes)

@@ -541,16 +541,19 @@ async def test_a_slow_hook_holds_up_no_look_of_the_operator(scene):
     revision = await scene.candidate()
     scene.act("ticket.comment", "write")
     await scene.roll_back(revision)
-    answered = asyncio.Event()
+    called, answered = asyncio.Event(), asyncio.Event()
     answer = scene.ledger.answer
 
     async def slow(request):
+        called.set()
         await answered.wait()
         return await answer(request)
 
     scene.ledger.answer = slow
     undoing = asyncio.create_task(scene.compensator.look())
-    bad = await scene.apply("v3", Behaviour(completion=0.3))
+    async with asyncio.timeout(20):
+        await called.wait()
+    bad = await scene.apply("v3", Behaviour(completion=0.3), rollback=ROLLBACK)
     for _ in range(60):
         await scene.step()
         if (await scene.release()).status.phase == "RolledBack" and scene.told.causes[-1] == "Refused":

@@ -71,7 +71,7 @@ async def test_where_there_is_no_document_nothing_is_exposed(
     lever: ConfigMapFlags, namespace: Callable[[], str]
 ) -> None:
     placement = placed(namespace())
-    assert await lever.read(placement) == Reading()
+    assert await lever.read(placement) == Reading(missing=True)
     assert "does not exist" in str(await lever.confirm(placement))
 
 
@@ -315,5 +315,5 @@ async def test_a_namespace_that_is_going_away_is_no_error(
     )
     core.delete_namespace(placement.namespace)
     await lever.lower(placement)
-    assert await lever.read(placement) == Reading()
+    assert await lever.read(placement) == Reading(missing=True)
     core.patch_namespaced_config_map("holds-it", placement.namespace, {"metadata": {"finalizers": None}})

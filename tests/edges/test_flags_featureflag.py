@@ -130,7 +130,7 @@ async def test_the_object_carries_the_document_as_it_is(
     server: ApiServer, lever: FeatureFlagFlags, namespace: Callable[[], str]
 ) -> None:
     placement = placed(namespace())
-    assert await lever.read(placement) == Reading()
+    assert await lever.read(placement) == Reading(missing=True)
     await lever.raise_(placement, 2)
     assert (await stored(server, placement.namespace))["spec"]["flagSpec"] == build(placement, 1)
     assert await lever.read(placement) == Reading(

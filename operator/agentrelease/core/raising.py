@@ -47,7 +47,12 @@ def loading(s: Situation, _now: float) -> Step | None:
 
 def unconfirmed(s: Situation, _now: float) -> Step | None:
     live = s.live.exposure
-    if live is not None and candidate_of(s).confirmed_at and not intent.exposure(s.release).within(live):
+    if (
+        live is not None
+        and not s.live.missing
+        and candidate_of(s).confirmed_at
+        and not intent.exposure(s.release).within(live)
+    ):
         return Step(Move.KEEP, "LoweredFromOutside", "somebody lowered the exposure; it is left as it is")
     if live is None or s.live.unconfirmed:
         return Step(Move.KEEP, "NotInSync", s.live.unconfirmed or "a lever could not be read")

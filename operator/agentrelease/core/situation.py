@@ -38,6 +38,7 @@ class Live:
     traffic: str = ""
     lowered: str = ""
     halted: bool = False
+    missing: bool = False  # the flags are gone or broken, which is nobody's lowering
     lease_until: int | None = None
 
     @property

@@ -74,6 +74,7 @@ class Reading:
     problem: str = ""  # why the object can't be understood or used
     halted: bool = False  # the kill switch is on, whoever set it
     broken: bool = False  # an object that is ours whole is gone, or not as we made it
+    missing: bool = False  # there is no document, or none that says anything of ours: nobody's lowering
     claim: str = ""  # which other release the object belongs to; nothing is written there then
 
 

@@ -290,9 +290,19 @@ class _Look:
         )
 
     async def _renew(self, epoch: int) -> None:
-        """Renew the candidate's lease, unless somebody lowered the grant: that is respected."""
+        """Renew the candidate's lease, unless somebody lowered the grant: that is respected.
+
+        A document that is gone or broken is nobody's lowering: an evaluator may go on with what it read
+        last, so it is written again.
+        """
         flags, exposure = self._readings[0], intent.exposure(self._release)
-        if flags is None or flags.candidate is None or flags.candidate.autonomy < exposure.autonomy:
+        if flags is None or flags.halted or flags.claim:
+            return
+        if flags.missing:
+            target = placement(self._release, self._bundles, self._now)
+            await self._out.levers[0].raise_(target, epoch)
+            return
+        if flags.candidate is None or flags.candidate.autonomy < exposure.autonomy:
             return
         term = self._release.spec.delivery.flags.lease_seconds
         if flags.lease_until is None or flags.lease_until - self._now < term * 2 / 3:
@@ -388,6 +398,7 @@ def _joined(looked: Sequence[tuple[Reading | None, str]]) -> Live:
         traffic_lacks,
         lowered=flags.lowered,
         halted=flags.halted,
+        missing=flags.missing,
         lease_until=flags.lease_until,
     )
 

@@ -48,7 +48,7 @@ def reading(obj: Object, document: Any, placement: Placement) -> Reading:
     try:
         said = parse(document, placement.agent)
     except Unreadable as error:
-        return replace(base, problem=str(error))
+        return replace(base, problem=str(error), missing=not base.halted)
     stable = placement.stable.revision if placement.stable else None
     leases = {grant.lease_until for _, grant in said.grants if grant.revision != stable}
     return replace(

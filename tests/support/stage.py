@@ -18,7 +18,7 @@ from tests.support.memory_cluster import MemoryCluster
 from agentrelease.api.vocabulary import API_VERSION, Autonomy
 from agentrelease.core.bundle import digest_of, revision_name
 from agentrelease.core.counters import Sample
-from agentrelease.core.series import Series, Snapshot
+from agentrelease.core.series import Series, Snapshot, Stretch
 from agentrelease.edges import kinds
 from agentrelease.edges.flags.configmap import ConfigMapFlags
 from agentrelease.edges.releases import ClusterReleases
@@ -94,6 +94,7 @@ class Stage:
         self.behaviours: dict[str, Behaviour] = {}
         self.tallies: dict[tuple[str, str], Tally] = {}  # by revision and audience
         self.prometheus_up = True
+        self.forgets = False  # the past can't be read
         self.accepts_routes = True
         self.missing: set[str] = set()  # metrics that nobody exports any more
         self.exposed: list[tuple[float, str, float]] = []  # (time, revision, weight live)
@@ -131,6 +132,7 @@ class Stage:
         self._traffic()
         self.now += 1.0
         await self._controllers()
+        await self.lookout.recalled()
         await self.lookout.look()
         for _ in range(looks):
             try:
@@ -258,6 +260,18 @@ class Stage:
             since=self.now - HOLD,
             series={name: {key: tuple(series)} for name, series in self._series().items()},
         )
+
+    async def past(self, metrics: Iterable[str], stretch: Stretch) -> Snapshot:
+        """Answer for one agent's revisions in a stretch of the past, as far as samples are kept."""
+        if self.forgets:
+            return Snapshot(stretch.end, stretch.end, stretch.start, problem="Prometheus: no memory of that")
+        whole = await self.look(metrics, None)
+        key = (NAMESPACE, AGENT)
+        series = {
+            name: {key: tuple(s for s in found[key] if s.labels["release"] in stretch.revisions)}
+            for name, found in whole.series.items()
+        }
+        return Snapshot(stretch.end, stretch.end, whole.since, series, whole.problem)
 
     def _series(self) -> dict[str, list[Series]]:
         found: dict[str, list[Series]] = {}

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agentrelease.core.counters import Sample
+    from agentrelease.core.evidence import Block
 
 Target = tuple[str, str]
 """A scrape target by ``job`` and ``instance``."""
@@ -57,13 +58,23 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """Blocks of stable alone from before ``candidate``'s evidence, and what is to be said of them."""
+
+    candidate: str
+    blocks: tuple[Block, ...]
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """One look at Prometheus.
 
     ``at`` is Prometheus' own time, ``end`` the newest grid point that is settled, ``since`` the oldest
     time that the samples reach back to. ``series`` is metric → (namespace, agent) → series. ``problem``
     says why nothing here may be relied on; ``unread`` says it for single metrics. ``down`` are targets that
-    could not be scraped when last tried (``up`` is 0).
+    could not be scraped when last tried (``up`` is 0). ``pasts`` has stable's history by release, for those
+    that asked for it.
     """
 
     at: float
@@ -73,6 +84,7 @@ class Snapshot:
     problem: str = ""
     unread: Mapping[str, str] = field(default_factory=dict)
     down: frozenset[Target] = frozenset()
+    pasts: Mapping[str, Past] = field(default_factory=dict)
 
     def of(self, metric: str, namespace: str, agent: str) -> tuple[Series, ...]:
         """Return the series of one agent."""

@@ -135,6 +135,26 @@ def warm(state: MetricState, cells: Mapping[str, Cell], onset: Onset) -> MetricS
     return replace(state, strata=strata, scatter=scatter)
 
 
+def preceded(state: MetricState, past: MetricState, fade: float, *, opened: bool) -> MetricState:
+    """Return the state with the rates and the dispersion of blocks before its own, which count ``fade``.
+
+    Strata that only the past has are opened when nothing was absorbed yet; later they wait to be seen.
+    """
+    strata = dict(past.strata) if opened else {}
+    for key, own in state.strata.items():
+        if key in past.strata:
+            before = past.strata[key].past
+            whole = Count(short(own.past.n + fade * before.n, 4), short(own.past.x + fade * before.x, 4))
+            strata[key] = replace(own, past=whole)
+        else:
+            strata[key] = own
+    seen, pairs = short(state.scatter.seen + past.scatter.seen), state.scatter.pairs + past.scatter.pairs
+    waiting = (
+        state.scatter.waiting if state.scatter.pairs or state.scatter.waiting.n else past.scatter.waiting
+    )
+    return replace(state, strata=strata, scatter=Scatter(seen, pairs, waiting))
+
+
 def absorb(
     guardrail: Guardrail, state: MetricState, cells: Mapping[str, Cell], step: Step, phi: float
 ) -> MetricState:

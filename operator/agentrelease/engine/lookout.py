@@ -1,16 +1,33 @@
-"""The shared look at Prometheus: one for all releases, on a fixed clock."""
+"""The shared look at Prometheus: one for all releases, on a fixed clock.
+
+Stable's history is read once for each candidate, in the background and in chunks from the newest back.
+Nothing waits for it: a look has it as soon as it is there, or a sentence that says why it is not.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from agentrelease.core import blocks
+from agentrelease.core.series import Past
+
 if TYPE_CHECKING:
-    from agentrelease.core.series import Snapshot
+    from agentrelease.api.guardrail import GuardrailPolicySpec
+    from agentrelease.core.evidence import Block
+    from agentrelease.core.series import Snapshot, Stretch
     from agentrelease.engine.guarding import Guardian
     from agentrelease.engine.ports import Evidence
 
 REACH = 900.0
 """The furthest a look goes back, in seconds; after a longer absence evidence starts at the next block."""
+
+CHUNK = 30
+"""Blocks of history that are read at once."""
+
+PATIENCE = 30.0
+"""Seconds that reading history may take; what was read until then is used."""
 
 
 class Lookout:
@@ -20,6 +37,8 @@ class Lookout:
         self._evidence = evidence
         self._guardian = guardian
         self._through: dict[str, float] = {}
+        self._pasts: dict[str, Past] = {}
+        self._asked: dict[str, tuple[str, asyncio.Task[None]]] = {}
         self.latest: Snapshot | None = None
 
     def note(self, key: str, through: float) -> None:
@@ -29,11 +48,65 @@ class Lookout:
     def forget(self, key: str) -> None:
         """A release needs no evidence any more."""
         self._through.pop(key, None)
+        self._pasts.pop(key, None)
+        asked = self._asked.pop(key, None)
+        if asked is not None:
+            asked[1].cancel()
+
+    def recall(
+        self, key: str, candidate: str, stretch: Stretch, spec: GuardrailPolicySpec, grid: float
+    ) -> None:
+        """Begin to read stable's history for a candidate, once."""
+        asked = self._asked.get(key)
+        if asked is not None and asked[0] == candidate:
+            return
+        if asked is not None:
+            asked[1].cancel()
+        reading = self._read(key, candidate, stretch, spec, grid)
+        self._asked[key] = candidate, asyncio.get_running_loop().create_task(reading)
+
+    async def recalled(self) -> None:
+        """Wait until everything that was asked for is there; for those whose time is not the wall's."""
+        await asyncio.gather(*(task for _, task in self._asked.values()))
 
     async def look(self) -> Snapshot:
         """Look again; never raises, what went wrong is in the snapshot."""
         since = min(self._through.values(), default=None)
         if since is not None and self.latest is not None and self.latest.at:
             since = max(since, self.latest.at - REACH)
-        self.latest = await self._evidence.look(self._guardian.metrics(), since)
+        found = await self._evidence.look(self._guardian.metrics(), since)
+        self.latest = replace(found, pasts=dict(self._pasts))
         return self.latest
+
+    async def _read(
+        self, key: str, candidate: str, stretch: Stretch, spec: GuardrailPolicySpec, grid: float
+    ) -> None:
+        found: list[Block] = []
+        why = ""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                end = stretch.end
+                while end > stretch.start and not why:
+                    start = max(stretch.start, end - CHUNK * grid)
+                    part = replace(stretch, start=start, end=end)
+                    snapshot = await self._evidence.past(blocks.metrics_read(spec), part)
+                    why, end = snapshot.problem, start
+                    if not why:
+                        found[:0] = await asyncio.to_thread(_blocks, snapshot, spec, part, grid)
+        except TimeoutError:
+            why = f"reading took longer than {PATIENCE:g} s"
+        said = f"{len(found)} blocks of stable's history" + (f"; no more: {why}" if why else "")
+        self._pasts[key] = Past(candidate, tuple(found), said)
+
+
+def _blocks(snapshot: Snapshot, spec: GuardrailPolicySpec, stretch: Stretch, grid: float) -> list[Block]:
+    """Return blocks of stable alone, oldest first; those without any sample teach nothing."""
+    found = []
+    (stable,) = stretch.revisions
+    for place in range(round((stretch.end - stretch.start) / grid)):
+        start = stretch.start + place * grid
+        span = blocks.Span(stretch.namespace, stretch.agent, "", stable, start, start + grid)
+        one = blocks.block(snapshot, spec, span)
+        if any(one.cells.values()):
+            found.append(one)
+    return found

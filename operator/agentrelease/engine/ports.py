@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from agentrelease.core.chain import Entry
     from agentrelease.core.decision import Decision
     from agentrelease.core.gates import Consent
-    from agentrelease.core.series import Snapshot
+    from agentrelease.core.series import Snapshot, Stretch
     from agentrelease.core.situation import SlotState
 
 Object = dict[str, Any]
@@ -156,6 +156,9 @@ class Evidence(Protocol):
 
     async def look(self, metrics: Iterable[str], since: float | None) -> Snapshot:
         """Read counters; problems are in the answer, nothing is raised."""
+
+    async def past(self, metrics: Iterable[str], stretch: Stretch) -> Snapshot:
+        """Read one agent's counters over a stretch of the past; problems are in the answer."""
 
 
 class Recorder(Protocol):

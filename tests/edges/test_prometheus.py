@@ -1,0 +1,205 @@
+"""The real Prometheus, killed, emptied and doubled: what was scraped counts once, whatever happens to it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from agentrelease.core.series import Stretch
+from agentrelease.edges.prometheus import Prometheus
+from agentrelease.local import prometheus
+from agentrelease.local.ports import Ports
+from agentrelease.local.processes import Processes
+from agentrelease.local.prometheus import Scraping
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from agentrelease.core.series import Snapshot
+    from agentrelease.local.processes import Child
+
+TASKS = "agentrelease_tasks_total"
+BOUND = 60.0
+
+
+@dataclass
+class Agents:
+    """Pages to scrape, one per path; each scrape shows what was served until then."""
+
+    served: dict[str, int] = field(default_factory=dict)
+    release: dict[str, str] = field(default_factory=dict)
+    labels: str = ""
+    scrapes: int = 0
+
+    def start(self, name: str, release: str, value: int = 0) -> None:
+        self.served[name], self.release[name] = value, release
+
+    async def page(self, _: web.Request) -> web.Response:
+        self.scrapes += 1
+        common = 'namespace="shop",agent="support"'
+        lines = [
+            f'{TASKS}{{{common},release="{self.release[pod]}",pod="{pod}"{extra}}} {value}'
+            for pod, value in self.served.items()
+            for extra in (self.labels.split("|") if self.labels else [""])
+        ]
+        return web.Response(text="\n".join(lines) + "\n")
+
+
+@dataclass
+class Rig:
+    """Agents, a Prometheus that scrapes them five times a second, and the edge under test."""
+
+    agents: Agents
+    processes: Processes
+    child: Child
+    edge: Prometheus
+    site: web.TCPSite
+    runner: web.AppRunner
+
+    async def kill(self) -> None:
+        os.kill(self.child.pid, signal.SIGKILL)
+        await self.child.stop()
+
+    async def restart(self) -> None:
+        self.child = await self.processes.start(self.child.command)
+
+    async def look(self, since: float | None = None) -> Snapshot:
+        return await self.edge.look([TASKS], since)
+
+    async def seen(self, pod: str, value: float, since: float | None = None) -> Snapshot:
+        """Look until the last settled sample of a pod has that value."""
+        async with asyncio.timeout(BOUND):
+            while True:
+                snapshot = await self.look(since)
+                mine = [s for s in snapshot.of(TASKS, "shop", "support") if s.labels["pod"] == pod]
+                if mine and mine[0].samples[-1].value == value:
+                    return snapshot
+                await asyncio.sleep(0.1)
+
+    def grown(self, snapshot: Snapshot, start: float) -> dict[str, float | None]:
+        series = snapshot.of(TASKS, "shop", "support")
+        return {one.labels["pod"]: one.grown(start, snapshot.end) for one in series}
+
+
+@asynccontextmanager
+async def rig(folder: Path, agents: Agents, lookback: float = 4.0) -> AsyncIterator[Rig]:
+    app = web.Application()
+    app.router.add_get("/metrics", agents.page)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    async with Processes() as processes:
+        with Ports() as ports:
+            port = ports.take()
+            site = web.TCPSite(runner, "127.0.0.1", port)
+            await site.start()
+            scraping = Scraping(targets={"agents": [f"127.0.0.1:{port}"]}, interval="200ms")
+            async with prometheus.serve(processes, ports, folder, scraping) as server:
+                edge = Prometheus(
+                    server.url, grid=0.5, settle=0.3, lookback=lookback, replicas=["prometheus_replica"]
+                )
+                yield Rig(agents, processes, server.child, edge, site, runner)
+                await edge.close()
+                await runner.cleanup()
+
+
+async def test_a_killed_prometheus_loses_and_doubles_nothing(tmp_path):
+    agents = Agents()
+    agents.start("old", "support-1", 1000)
+    async with rig(tmp_path, agents) as it:
+        first = await it.seen("old", 1000)
+        agents.served["old"] = 1007
+        agents.start("new", "support-2", 0)
+        before = await it.seen("new", 0, first.end)
+        agents.served["new"] = 5
+        await it.kill()
+        agents.served["old"], agents.served["new"] = 1010, 11
+        await it.restart()
+        after = await it.seen("new", 11, before.end)
+        grown = it.grown(after, first.end)
+        assert grown["old"] == 10
+        assert not it.grown(before, first.end)["new"]  # zero, or a point to count from
+        assert it.grown(after, before.end)["new"] == 11
+
+
+async def test_a_gap_longer_than_the_look_back_is_measured_from_the_last_sample_before(tmp_path):
+    agents = Agents()
+    agents.start("old", "support-1", 1000)
+    async with rig(tmp_path, agents, lookback=1.0) as it:
+        first = await it.seen("old", 1000)
+        await it.site.stop()
+        await asyncio.sleep(2.5)  # the gap itself: longer than the look-back
+        agents.served["old"] = 1004
+        it.site = web.TCPSite(it.runner, "127.0.0.1", int(it.site.name.rsplit(":", 1)[1]))
+        await it.site.start()
+        blocks, since = 0.0, first.end
+        async with asyncio.timeout(BOUND):
+            while blocks < 4:
+                snapshot = await it.look(since)
+                blocks += it.grown(snapshot, since).get("old") or 0.0
+                since = max(since, snapshot.end)
+                await asyncio.sleep(0.1)
+        assert blocks == 4
+
+
+async def test_a_prometheus_without_its_data_counts_from_its_first_sample(tmp_path):
+    agents = Agents()
+    agents.start("old", "support-1", 1000)
+    async with rig(tmp_path / "one", agents) as it:
+        first = await it.seen("old", 1000)
+    async with rig(tmp_path / "two", agents) as it:
+        agents.start("late", "support-1", 900)
+        snapshot = await it.seen("late", 900, first.end)
+        assert it.grown(snapshot, first.end) == {"old": 0, "late": None} or it.grown(snapshot, first.end) == {
+            "old": 0,
+            "late": 0,
+        }
+        agents.served["old"] = 1003
+        later = await it.seen("old", 1003, first.end)
+        assert it.grown(later, first.end)["old"] == 3
+
+
+async def test_a_target_that_cannot_be_scraped_is_named(tmp_path):
+    agents = Agents()
+    agents.start("old", "support-1", 10)
+    async with rig(tmp_path, agents) as it:
+        assert (await it.seen("old", 10)).down == frozenset()
+        await it.site.stop()
+        async with asyncio.timeout(BOUND):
+            while not (snapshot := await it.look()).down:  # noqa: ASYNC110  what is awaited is Prometheus'
+                await asyncio.sleep(0.1)
+        assert {one.target for one in snapshot.of(TASKS, "shop", "support")} == snapshot.down
+
+
+async def test_series_of_two_replicas_count_once(tmp_path):
+    agents = Agents(labels=',prometheus_replica="a"|,prometheus_replica="b"')
+    agents.start("old", "support-1", 100)
+    async with rig(tmp_path, agents) as it:
+        first = await it.seen("old", 100)
+        agents.served["old"] = 104
+        async with asyncio.timeout(BOUND):
+            grown = None
+            while grown != {"old": 4}:
+                grown = it.grown(await it.look(first.end), first.end)
+                assert grown in ({}, {"old": None}, {"old": 0}, {"old": 4})
+                await asyncio.sleep(0.1)
+
+
+async def test_the_past_of_one_agent_is_read_for_its_revisions_only(tmp_path):
+    agents = Agents()
+    agents.start("old", "support-1", 0)
+    agents.start("other", "support-2", 0)
+    async with rig(tmp_path, agents) as it:
+        first = await it.seen("old", 0)
+        agents.served["old"] = 9
+        last = await it.seen("old", 9)
+        past = await it.edge.past([TASKS], Stretch("shop", "support", ("support-1",), first.end, last.end))
+        assert it.grown(past, first.end) == {"old": 9}
+        broken = await it.edge.past([TASKS], Stretch("shop", 'x"} or {a="', ("support-1",), 0.0, 1.0))
+        assert "no agent's name" in broken.problem

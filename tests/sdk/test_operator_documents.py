@@ -5,6 +5,7 @@ import time
 import pytest
 
 from agentrelease.api.vocabulary import Autonomy
+from agentrelease.core.strata import Permission, Stratum
 from agentrelease.edges.flags.document import FlagSet, Grant
 from agentrelease.sdk import LOWEST, Permissions
 
@@ -43,6 +44,27 @@ def test_a_lapsed_lease_takes_level_and_tools_together(flag_file, read_flags):
     found = read_flags(lapsed.revision).permissions("s1")
     assert found == Permissions(Autonomy.OBSERVE, frozenset(), frozenset(), halted=False)
     assert read_flags(STABLE.revision).permissions("s1").autonomy is Autonomy.FULL_ACTION
+
+
+def test_a_session_that_does_not_say_its_risk_gets_the_lowest_level_of_all(flag_file, read_flags):
+    held = Stratum((("risk_tier", "high"),), Permission(Autonomy.SUGGESTION_ONLY, frozenset({READ})))
+    granted = Grant("support-bbbbbbbbbb", Autonomy.FULL_ACTION, frozenset({READ, WRITE}), strata=(held,))
+    flag_file.write(FlagSet("support", 7, STABLE, granted).document())
+    flags = read_flags(granted.revision)
+    low = flags.permissions("s1", risk_tier="low")
+    assert (low.autonomy, low.allow) == (Autonomy.FULL_ACTION, {READ, WRITE})
+    for found in (flags.permissions("s1"), flags.permissions("s1", risk_tier="high")):
+        assert (found.autonomy, found.allow) == (Autonomy.SUGGESTION_ONLY, {READ})
+
+
+def test_a_fallback_model_outlives_the_lease(flag_file, read_flags):
+    fallen = Grant(
+        "support-bbbbbbbbbb", Autonomy.FULL_ACTION, lease_until=int(time.time()) - 1, model="provider/w@2026"
+    )
+    flag_file.write(FlagSet("support", 7, STABLE, fallen).document())
+    found = read_flags(fallen.revision).permissions("s1")
+    assert (found.autonomy, found.model) == (Autonomy.OBSERVE, "provider/w@2026")
+    assert read_flags(STABLE.revision).permissions("s1").model == ""
 
 
 def test_the_kill_switch_stops_every_revision(flag_file, read_flags):

@@ -252,6 +252,28 @@ RELEASES = [
         "spec.delivery.route",
         "only one object may split the traffic",
     ),
+    _release(
+        "a route of one's own beside an adopted one",
+        {"spec/delivery/route/owned": {"parentRefs": [{"name": "edge"}], "port": 80}},
+        "spec.delivery.route",
+        "only one object may split the traffic",
+    ),
+    _release(
+        "an owned route that no Gateway serves",
+        {"spec/delivery/route": {"owned": {"parentRefs": [], "port": 80}}},
+        "spec.delivery.route.owned.parentRefs",
+        "at least 1 items",
+    ),
+    _release(
+        "an owned route for a regular expression",
+        {
+            "spec/delivery/route": {
+                "owned": {"parentRefs": [{"name": "edge"}], "port": 80, "pathPrefix": "/a.*|/"}
+            }
+        },
+        "spec.delivery.route.owned.pathPrefix",
+        "should match",
+    ),
     _release("no phases", {"spec/phases": []}, "spec.phases", "at least 1 items"),
     _release("phases missing", {"spec/phases": GONE}, "spec.phases", "Required value"),
     _release(

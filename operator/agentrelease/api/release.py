@@ -59,6 +59,13 @@ class Rollback(Model):
     """Hooks that undo what a rolled-back candidate did to the world, by class of effect."""
 
 
+class Watch(Model):
+    """Guardrails that go on after promotion, because providers change models under a fixed name."""
+
+    duration: Duration = Duration("168h")
+    """How long after its promotion a revision is watched; `0s` is not at all. Example: `72h`."""
+
+
 class ReleaseSpec(Model):
     """What the user asks for."""
 
@@ -75,6 +82,8 @@ class ReleaseSpec(Model):
     serve the first bundle at once."""
     rollback: Rollback = Field(default_factory=Rollback)
     """Going back, by the operator and by hand."""
+    watch: Watch = Field(default_factory=Watch)
+    """The watch after promotion: a breach lowers autonomy or returns to the revision that served before."""
     windows: list[Window] = Field(default_factory=list, max_length=16, json_schema_extra=whole())
     """When exposure may be raised; none means at any time."""
     freezes: list[FreezeDates] = Field(default_factory=list, max_length=32, json_schema_extra=whole())

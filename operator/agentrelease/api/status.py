@@ -90,6 +90,10 @@ class Candidate(Model):
     """A ceiling that an intervention set; never above the phase's own autonomy."""
     fallback: bool = False
     """Whether an intervention has put it on its bundle's `model.fallback`."""
+    interventions: int = Field(default=0, ge=0, le=64)
+    """How often a guardrail took something from it in this rollout."""
+    approval_asked: bool = False
+    """Whether a guardrail or a passed deadline asks for an approval before the next phase."""
     tools_cut: int = Field(default=0, ge=0, le=2)
     """How many effect classes an intervention has taken from its tools: 1 irreversible, 2 all but read."""
     permitted: Autonomy = Autonomy.OBSERVE
@@ -102,6 +106,21 @@ class Candidate(Model):
     """How it ends, while it is being withdrawn."""
     reason: str = Field(default="", max_length=MAX_MESSAGE)
     """Why it stands where it stands."""
+
+
+class Watching(Model):
+    """The watch over the revision that serves, since its promotion."""
+
+    since: float
+    """When it began, in Unix seconds."""
+    lowered: int = Field(default=0, ge=0, le=64)
+    """How often a breach lowered the autonomy of what serves."""
+    permitted: Autonomy = Autonomy.OBSERVE
+    """The level before the last lowering, until `permittedUntil`."""
+    permitted_until: float = 0.0
+    """When agents have surely read the last lowering, in Unix seconds."""
+    evidence: str = Field(default="", max_length=32_768)
+    """The operator's ledger of the watch, for itself; survives a restart."""
 
 
 class ExposurePoint(Model):
@@ -301,6 +320,8 @@ class ReleaseStatus(Model):
     """The operator's ledger of evidence, for itself; survives a restart."""
     reference: str = Field(default="", max_length=16_384)
     """The previous stable's frozen record that the watch after promotion compares with."""
+    watch: Watching | None = None
+    """The watch after promotion; absent once it is over and while something rolls out."""
     decision: LogHead | None = None
     """The last entry of the decision log; absent before the first."""
     epoch: int = 0

@@ -76,6 +76,11 @@ class Assessment:
         return None if most == inf else ceil(most)
 
     @property
+    def breached(self) -> frozenset[str]:
+        """Names of the guardrails that are breached."""
+        return frozenset(guardrail.name for guardrail, _ in _breaches(self.grounds))
+
+    @property
     def evidence(self) -> float:
         """The decimal logarithm of the family's e-value for harm."""
         return self.grounds.standing.family / log(10.0)

@@ -11,9 +11,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from agentrelease.api.status import LogHead
-from agentrelease.core.decision import stamp
 from agentrelease.core.record import digest, inputs_of, outcome_of
 from agentrelease.core.steps import Move
+from agentrelease.core.succession import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

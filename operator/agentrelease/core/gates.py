@@ -92,7 +92,7 @@ def approval_missing(release: AgentRelease, consents: Sequence[Consent], now: fl
     """
     step = next_phase(release)
     candidate = release.status.candidate
-    if step is None or candidate is None or release.spec.phases[step].approval != "required":
+    if step is None or candidate is None or not approval_needed(release, step):
         return ""
     leaves = release.spec.phases[step - 1].name if step else ""
     enters = release.spec.phases[step].name
@@ -111,6 +111,13 @@ def approval_missing(release: AgentRelease, consents: Sequence[Consent], now: fl
             return ""
         seen.append(f"{consent.name} by {consent.approver} {why}")
     return f"{wanted} needs an AgentApproval" + (f"; {'; '.join(seen[:3])}" if seen else "")
+
+
+def approval_needed(release: AgentRelease, step: int) -> bool:
+    """Whether entering a phase takes consent: the phase says so, or something that happened asks for it."""
+    candidate = release.status.candidate
+    asked = candidate is not None and candidate.approval_asked
+    return asked or release.spec.phases[step].approval == "required"
 
 
 def next_phase(release: AgentRelease) -> int | None:

@@ -19,7 +19,7 @@ from agentrelease.core.spread import Spread
 from agentrelease.core.wealth import MetricState, Onset, Step, StratumState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from typing import Any
 
     from agentrelease.api.vocabulary import Autonomy
@@ -51,6 +51,7 @@ class Ledger:
 
     ``events`` counts forbidden occurrences over the whole release and ``events_at`` says until when each
     event metric was known. ``problems`` and ``mode``, the kind of comparison, are those of the last block.
+    ``origin`` says what was known of stable from before; empty while nobody has looked.
     """
 
     through: float
@@ -63,6 +64,7 @@ class Ledger:
     mismatch: Mismatch = Mismatch()
     problems: tuple[str, ...] = ()
     mode: str = ""
+    origin: str = ""
 
     @classmethod
     def new(cls, plan: Plan, at: float, history: Iterable[Block] = ()) -> Ledger:
@@ -84,6 +86,21 @@ class Ledger:
             events={g.name: 0 for g in plan.events},
             events_at={g.name: at for g in plan.events},
         )
+
+    def warmed(self, plan: Plan, history: Iterable[Block], origin: str) -> Ledger:
+        """Return the ledger with stable's history put before it, also when it arrives after the first blocks.
+
+        Rates and dispersion are learned, no evidence is: what is known before a block keeps every promise.
+        """
+        past = Ledger.new(plan, self.through, history)
+        fade = wealth.DECAY**self.blocks
+        metrics = {
+            name: wealth.preceded(state, past.metrics[name], fade, opened=self.blocks == 0)
+            if name in past.metrics
+            else state
+            for name, state in self.metrics.items()
+        }
+        return replace(self, metrics=metrics, origin=origin[:200])
 
     @property
     def waiting(self) -> float:
@@ -119,6 +136,20 @@ class Ledger:
             mismatch=Mismatch(),
         )
 
+    def forgiven(self, names: Collection[str], at: float) -> Ledger:
+        """Return the ledger for a fresh window after an intervention because of these guardrails.
+
+        Their harm wealth begins anew: the first breach was paid from the budget of false rollbacks, and
+        nothing that follows could happen without it.
+        """
+        anew = self.enter_phase(at)
+        fresh = Onset(self.waiting)
+        return replace(
+            anew,
+            metrics={n: wealth.new_metric(fresh, at) if n in names else m for n, m in anew.metrics.items()},
+            events={name: 0 if name in names else count for name, count in anew.events.items()},
+        )
+
     def absorb(self, plan: Plan, block: Block, autonomy: Autonomy, comparison: Comparison) -> Ledger:
         """Return the ledger after one block; the same ledger for a block that is not newer."""
         if block.end <= self.through:
@@ -143,6 +174,7 @@ class Ledger:
             mismatch=self._after_arms(block, comparison),
             problems=tuple(problem[:120] for problem in block.problems[:_TOLD]),
             mode=type(comparison).__name__.lower(),
+            origin=self.origin,
         )
 
     def to_json(self) -> str:
@@ -157,6 +189,7 @@ class Ledger:
             "e": {name: [count, self.events_at[name]] for name, count in self.events.items()},
             "r": [self.mismatch.share, self.mismatch.candidate, self.mismatch.stable],
             "p": [self.mode, *self.problems],
+            "o": self.origin,
         }
         return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
 
@@ -179,6 +212,7 @@ class Ledger:
                 mismatch=Mismatch(*document["r"]),
                 problems=tuple(document["p"][1:]),
                 mode=document["p"][0],
+                origin=document.get("o", ""),
             )
         except (KeyError, TypeError, IndexError) as error:
             raise ValueError(f"not a ledger: {error}") from error

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from agentrelease.api.status import Outcome, Stage
 from agentrelease.api.vocabulary import Action, Autonomy, OnDeadline
-from agentrelease.core import intent
 from agentrelease.core.assess import Verdict
-from agentrelease.core.steps import Move, Step, candidate_of, withdraw
+from agentrelease.core.interventions import intervene, one_back
+from agentrelease.core.steps import APPROVAL_REQUIRED, Move, Step, candidate_of, withdraw
 
 if TYPE_CHECKING:
     from agentrelease.core.situation import Situation
@@ -33,7 +33,8 @@ def _still_exposed(s: Situation) -> str:
         return "a lever could not be read"
     if s.live.exposure.reached or s.live.exposure.autonomy > Autonomy.OBSERVE:
         return "the route or the flags still expose the candidate"
-    if not candidate_of(s).confirmed_at:
+    candidate = candidate_of(s)
+    if not candidate.confirmed_at and candidate.phase_index <= 0 and not candidate.interventions:
         return ""  # it was never reached by anybody
     if s.measured.recent:
         return f"telemetry still shows {s.measured.recent:g} tasks of the candidate"
@@ -90,16 +91,11 @@ def breach(s: Situation, _now: float) -> Step | None:
     match action:
         case Action.ROLLBACK:
             return withdraw(Outcome.ROLLED_BACK, "GuardrailBreached", why)
-        case Action.STEP_BACK:
-            return _one_back(s, "GuardrailBreached", why)
-        # Until the milder interventions exist, each takes the next stronger one that does.
-        case Action.LOWER_AUTONOMY | Action.REDUCE_TOOLS | Action.FALLBACK_MODEL:
-            current = intent.exposure(s.release).autonomy
-            if current > Autonomy.OBSERVE:
-                lower = list(Autonomy)[current.rank - 1]
-                return Step(Move.CAP, "AutonomyLowered", why, cap=lower)
-            return _one_back(s, "GuardrailBreached", why)
-        case Action.PAUSE | Action.REQUIRE_APPROVAL:
+        case Action.STEP_BACK | Action.LOWER_AUTONOMY | Action.REDUCE_TOOLS | Action.FALLBACK_MODEL:
+            return intervene(s, action, why)
+        case Action.REQUIRE_APPROVAL:
+            return Step(Move.KEEP, APPROVAL_REQUIRED, why)
+        case Action.PAUSE:
             return Step(Move.KEEP, "HeldByGuardrail", why)
         case _:  # notify: somebody is told; that alone changes nothing
             if assessment.verdict is Verdict.PROMOTE:
@@ -131,7 +127,11 @@ def deadline(s: Situation, now: float) -> Step | None:
         case OnDeadline.ROLLBACK:
             return withdraw(Outcome.ROLLED_BACK, "DeadlinePassed", why)
         case OnDeadline.STEP_BACK:
-            return _one_back(s, "DeadlinePassed", why)
+            return one_back(s, "DeadlinePassed", why)
+        case OnDeadline.REQUIRE_APPROVAL:
+            if candidate.approval_asked and not s.approval:
+                return None
+            return Step(Move.KEEP, APPROVAL_REQUIRED, f"{why}; {s.approval}" if s.approval else why)
         case _:
             return Step(Move.KEEP, "DeadlinePassed", why)
 
@@ -143,10 +143,3 @@ def shrunk(s: Situation, _now: float) -> Step | None:
     if candidate.stage is not Stage.RUNNING or candidate.phase_index <= last:
         return None
     return Step(Move.STEP_BACK, "PhasesEdited", "the phase list became shorter", phase=last)
-
-
-def _one_back(s: Situation, cause: str, reason: str) -> Step:
-    index = candidate_of(s).phase_index - 1
-    if index < 0:
-        return withdraw(Outcome.ROLLED_BACK, cause, reason)
-    return Step(Move.STEP_BACK, cause, reason, phase=index)

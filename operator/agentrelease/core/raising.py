@@ -78,6 +78,10 @@ def collecting(s: Situation, _now: float) -> Step | None:
     if candidate.active_seconds < phase.min_duration.seconds:
         why = f"{candidate.active_seconds:.0f} s of {phase.min_duration} are over"
         return Step(Move.KEEP, "Soaking", why, running=True)
+    return None
+
+
+def gated(s: Situation, _now: float) -> Step | None:
     return _gated(s, running=True)
 
 

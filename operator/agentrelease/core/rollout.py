@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentrelease.core import drift, lowering, raising, serving
+from agentrelease.core import drift, interventions, lowering, raising, serving, watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,11 +48,15 @@ _WITH_CANDIDATE: tuple[Callable[[Situation, float], Step | None], ...] = (
     raising.unconfirmed,
     raising.blind,
     raising.collecting,
+    interventions.earned,
+    raising.gated,
     raising.advance,
 )
 _WITHOUT_CANDIDATE: tuple[Callable[[Situation, float], Step | None], ...] = (
     serving.nothing_to_withdraw,
     serving.return_order,
+    watch.breached,
+    watch.regained,
     serving.settled,
     serving.refused,
     serving.order_stands,

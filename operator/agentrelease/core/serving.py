@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from agentrelease.api.status import Outcome
 from agentrelease.core import intent
 from agentrelease.core.steps import Move, Step
+from agentrelease.core.watch import notified
 
 if TYPE_CHECKING:
     from agentrelease.core.situation import Situation
@@ -44,7 +45,8 @@ def settled(s: Situation, _now: float) -> Step | None:
         return Step(
             Move.KEEP, "Halted", f"{stable.revision} serves, but a person halted the agent: it may do nothing"
         )
-    return Step(Move.KEEP, "Promoted", f"{stable.revision} serves at {stable.autonomy}")
+    said = (f"{stable.revision} serves at {stable.autonomy}", notified(s))
+    return Step(Move.KEEP, "Promoted", "; ".join(part for part in said if part))
 
 
 def refused(s: Situation, _now: float) -> Step | None:

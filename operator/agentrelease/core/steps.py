@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from agentrelease.core.situation import Situation
 
 
+APPROVAL_REQUIRED = "ApprovalRequired"
+"""The cause of a hold that only a person's consent to the next phase ends."""
+
+
 class Move(StrEnum):
     """What a step does."""
 
@@ -20,6 +24,11 @@ class Move(StrEnum):
     ENTER = "Enter"
     PROMOTE = "Promote"
     CAP = "LowerAutonomy"
+    CUT_TOOLS = "ReduceTools"
+    FALL_BACK = "FallBackModel"
+    GIVE_BACK = "GiveBack"
+    LOWER_STABLE = "LowerStable"
+    RAISE_STABLE = "RaiseStable"
     STEP_BACK = "StepBack"
     DRAIN = "Drain"
     WITHDRAW = "Withdraw"
@@ -27,7 +36,10 @@ class Move(StrEnum):
     RETURN = "Return"
 
 
-RAISING = frozenset({Move.START, Move.ENTER, Move.PROMOTE})
+RAISING = frozenset({Move.START, Move.ENTER, Move.PROMOTE, Move.GIVE_BACK, Move.RAISE_STABLE})
+
+INTERVENTIONS = frozenset({Move.CAP, Move.CUT_TOOLS, Move.FALL_BACK})
+"""Moves that take one thing away in the same phase."""
 
 
 @dataclass(frozen=True, slots=True)

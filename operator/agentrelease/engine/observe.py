@@ -18,6 +18,7 @@ from agentrelease.core.forecast import Flow, Outlook, outlook
 from agentrelease.core.in_effect import difference, reported
 from agentrelease.core.ledger import Ledger
 from agentrelease.core.reference import read_reference
+from agentrelease.core.series import Stretch
 from agentrelease.core.situation import Measured
 
 if TYPE_CHECKING:
@@ -63,6 +64,14 @@ class Observed:
     measured: Measured
     blind: str
     outlook: tuple[Outlook, ...] = ()
+    wants: Stretch | None = None
+
+
+HISTORY_BLOCKS = 240
+"""Blocks of stable's history: four half-lives of a rate, and dispersion to about a tenth."""
+
+HISTORY = 7200.0
+"""Seconds of it at most."""
 
 
 def observe(
@@ -71,7 +80,7 @@ def observe(
     """Judge a release on a snapshot; ``why`` is a reason to be blind that is known already."""
     candidate = release.status.candidate
     if candidate is None:
-        return Observed(None, None, Measured(), why)
+        return _watched(release, guarding, snapshot, why)
     if snapshot is None or snapshot.problem:
         problem = snapshot.problem if snapshot else "no evidence has been read yet"
         return Observed(None, None, Measured(), why or problem)
@@ -80,7 +89,10 @@ def observe(
         return Observed(None, None, measured, why)
     blind = why or _stale(release, candidate, guarding, snapshot)
     if candidate.stage is not Stage.RUNNING:
-        return Observed(None, None, measured, blind, _outlook(release, guarding, snapshot))
+        forecast = _outlook(release, guarding, snapshot)
+        return Observed(
+            None, None, measured, blind, forecast, _history(release, guarding.plan.grid, snapshot.end)
+        )
     problems = (blind,) if blind else _unscraped(release, candidate, snapshot)
     ledger = _absorbed(release, candidate, guarding, snapshot, problems)
     phase = release.spec.phases[min(candidate.phase_index, len(release.spec.phases) - 1)]
@@ -88,7 +100,59 @@ def observe(
     assessment = assess(guarding.plan, ledger, snapshot.end, requirements)
     if not blind and assessment.blinded:  # a single guardrail's evidence is missing
         blind = assessment.reason
-    return Observed(ledger, assessment, measured, blind)
+    wants = None if ledger.origin else _history(release, guarding.plan.grid, ledger.phase_at)
+    return Observed(ledger, assessment, measured, blind, wants=wants)
+
+
+def _watched(
+    release: AgentRelease, guarding: Guarding | None, snapshot: Snapshot | None, why: str
+) -> Observed:
+    """Judge what serves, after its promotion, against the frozen record of what served before."""
+    watch, stable = release.status.watch, release.status.stable
+    if watch is None or stable is None or guarding is None:
+        return Observed(None, None, Measured(), why)
+    if snapshot is None or snapshot.problem:
+        problem = snapshot.problem if snapshot else "no evidence has been read yet"
+        return Observed(None, None, Measured(), why or problem)
+    ledger = _read_ledger(watch.evidence) or Ledger.new(guarding.plan, snapshot.end)
+    ledger = ledger.covering(guarding.plan)
+    if snapshot.end > ledger.through:
+        span = blocks.Span(
+            release.namespace, release.name, stable.revision, None, ledger.through, snapshot.end
+        )
+        block = blocks.block(snapshot, guarding.spec, span, (why,) if why else ())
+        record = read_reference(release.status.reference)
+        level = stable.autonomy
+        if snapshot.end <= watch.permitted_until + guarding.plan.grid:
+            level = max(level, watch.permitted)
+        ledger = ledger.absorb(guarding.plan, block, level, Frozen(record) if record else Absolute())
+    assessment = assess(guarding.plan, ledger, snapshot.end, Requirements())
+    return Observed(ledger, assessment, Measured(), why)
+
+
+def _read_ledger(text: str) -> Ledger | None:
+    """Return the ledger in a status; an unreadable one is none: evidence is earned anew."""
+    try:
+        return Ledger.from_json(text) if text else None
+    except ValueError:
+        return None
+
+
+def _history(release: AgentRelease, grid: float, end: float) -> Stretch | None:
+    """Return the stretch of stable's past that a ledger begins with; none without a stable revision."""
+    stable = release.status.stable
+    if stable is None:
+        return None
+    span = min(HISTORY, HISTORY_BLOCKS * grid) // grid * grid
+    return Stretch(release.namespace, release.name, (stable.revision,), end - span, end)
+
+
+def _warmed(release: AgentRelease, ledger: Ledger, plan: Plan, snapshot: Snapshot) -> Ledger:
+    """Put stable's history before a ledger that has none yet, as soon as it is known."""
+    past, candidate = snapshot.pasts.get(release.key), release.status.candidate
+    if ledger.origin or past is None or candidate is None or past.candidate != candidate.revision:
+        return ledger
+    return ledger.warmed(plan, past.blocks, past.said)
 
 
 def _outlook(release: AgentRelease, guarding: Guarding, snapshot: Snapshot) -> tuple[Outlook, ...]:
@@ -118,13 +182,7 @@ def _with_expected(plan: Plan, counts: Mapping[str, Count]) -> dict[str, tuple[C
 
 def ledger_of(release: AgentRelease, plan: Plan, at: float) -> Ledger:
     """Return the ledger in the status, or a new one from ``at`` on if there is none or it can't be read."""
-    text = release.status.evidence
-    if text:
-        try:
-            return Ledger.from_json(text)
-        except ValueError:
-            pass  # an older or foreign text: evidence is earned anew, which only delays
-    return Ledger.new(plan, at)
+    return _read_ledger(release.status.evidence) or Ledger.new(plan, at)
 
 
 def comparison(release: AgentRelease, exposure: Exposure, start: float, grid: float) -> Comparison:
@@ -150,6 +208,7 @@ def _absorbed(
     problems: tuple[str, ...],
 ) -> Ledger:
     ledger = ledger_of(release, guarding.plan, snapshot.end)
+    ledger = _warmed(release, ledger.covering(guarding.plan), guarding.plan, snapshot)
     if snapshot.end <= ledger.through:
         return ledger
     exposure = intent.exposure(release)

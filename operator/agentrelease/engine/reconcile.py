@@ -20,10 +20,10 @@ from agentrelease.core import intent
 from agentrelease.core.bundle import canonical, digest_of, revision_name
 from agentrelease.core.decision import Decision, Direction, decide
 from agentrelease.core.exposure import ALL, Exposure
-from agentrelease.core.gates import approval_missing, next_phase
+from agentrelease.core.gates import approval_missing, approval_needed, next_phase
 from agentrelease.core.reference import write_reference
 from agentrelease.core.situation import Desired, Live, Situation, SlotState
-from agentrelease.core.steps import Move
+from agentrelease.core.steps import INTERVENTIONS, Move
 from agentrelease.engine.calendars import calendar_of
 from agentrelease.engine.observe import Guarding, Observed, ledger_of, observe
 from agentrelease.engine.placing import Bundles, placement
@@ -126,6 +126,7 @@ class _Look:
         live = await self._live()
         guarding, why = await self._guarding()
         self._observed = observe(release, guarding, self._out.lookout.latest, why)
+        self._recall(guarding)
         return Situation(
             release=release,
             desired=desired,
@@ -174,18 +175,25 @@ class _Look:
         return reading, f"{lever.name}: {reading.problem}" if reading.problem else missing or ""
 
     async def _guarding(self) -> tuple[Guarding | None, str]:
-        if self._release.status.candidate is None:
+        if self._release.status.candidate is None and self._release.status.watch is None:
             return None, ""
         try:
             return await self._out.guardian.of(self._release), ""
         except (Unusable, ClusterError) as error:
             return None, str(error)
 
+    def _recall(self, guarding: Guarding | None) -> None:
+        """Have stable's history read, which the evidence of a new candidate begins with."""
+        wants, candidate = self._observed.wants, self._release.status.candidate
+        if wants is not None and guarding is not None and candidate is not None:
+            key, grid = self._release.key, guarding.plan.grid
+            self._out.lookout.recall(key, candidate.revision, wants, guarding.spec, grid)
+
     async def _approval(self) -> str:
         """Say which approval the next phase waits for; what can't be read has not been given."""
         release = self._release
         step = next_phase(release)
-        if step is None or release.spec.phases[step].approval != "required":
+        if step is None or not approval_needed(release, step):
             return ""
         try:
             consents = await self._out.releases.consents(release.namespace)
@@ -336,10 +344,12 @@ class _Look:
         status, move = decision.status, decision.step.move
         update: dict[str, object] = {"epoch": max(status.epoch, self._epoch or 0)}
         ledger = self._observed.ledger
-        if move in (Move.ENTER, Move.STEP_BACK):
+        if move in (Move.ENTER, Move.STEP_BACK, Move.GIVE_BACK) or move in INTERVENTIONS:
             update |= self._entered(decision)
-        elif ledger is not None and status.candidate is not None:
-            update["evidence"] = ledger.to_json()
+        elif ledger is not None and status.candidate is not None and self._release.status.candidate:
+            update["evidence"] = ledger.to_json()  # of this candidate, not of the watch before it
+        elif ledger is not None and status.watch is not None and move is Move.KEEP:
+            update["watch"] = status.watch.model_copy(update={"evidence": ledger.to_json()})
         if ledger is not None:
             self._out.lookout.note(self._release.key, ledger.through)
         self._entry = self._out.journal.seal(self._seen, decision, self._now, self._epoch or 0)
@@ -366,7 +376,11 @@ class _Look:
                 return {}
             # between two exposures nothing was judged, and nothing of that time can be
             ledger = replace(ledger_of(self._release, guarding.plan, at), through=at)
-        update: dict[str, object] = {"evidence": ledger.enter_phase(at).to_json()}
+        fresh = ledger.enter_phase(at)
+        if decision.step.cause == "GuardrailBreached" or decision.step.move in INTERVENTIONS:
+            found = self._observed.assessment
+            fresh = ledger.forgiven(found.breached if found else (), at)
+        update: dict[str, object] = {"evidence": fresh.to_json()}
         if decision.intended.weight >= ALL and intent.exposure(self._release).weight < ALL:
             update["reference"] = write_reference(ledger)
         return update

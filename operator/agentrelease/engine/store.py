@@ -36,7 +36,8 @@ class Known:
     """One object as far as waking up is concerned.
 
     ``intent`` is a digest of all that people and controllers may ask for: generation, labels,
-    annotations, finalizers, deletion. ``active`` means that a candidate is on its way.
+    annotations, finalizers, deletion. ``active`` means that a candidate is on its way, or that what
+    serves is watched.
     """
 
     uid: str
@@ -59,7 +60,7 @@ class Known:
             resource_version=str(metadata.get("resourceVersion", "")),
             intent=_intent(metadata, obj),
             deleting="deletionTimestamp" in metadata,
-            active=bool(status.get("candidate")),
+            active=bool(status.get("candidate") or status.get("watch")),
             epoch=max(_whole(annotations.get(EPOCH_ANNOTATION)), _whole(status.get("epoch"))),
         )
 

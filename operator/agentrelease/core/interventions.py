@@ -1,0 +1,92 @@
+"""Interventions milder than rollback: what each takes, how it is earned back, and where it ends.
+
+* Entry: a guardrail with that consequence is breached. What an agent can't give takes the next stronger
+  one: no fallback model → tools → autonomy → a phase back.
+* Way back: what is left is judged on a fresh window. When that would do to go on, the last thing taken is
+  given back first, one step at a time, each again on a fresh window, before any next phase.
+* End: after :data:`PATIENCE` interventions in one rollout the next breach rolls back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentrelease.api.status import Outcome
+from agentrelease.api.vocabulary import Action, Autonomy, Effect
+from agentrelease.core import intent
+from agentrelease.core.steps import Move, Step, candidate_of, withdraw
+
+if TYPE_CHECKING:
+    from agentrelease.api.release import AgentRelease
+    from agentrelease.api.status import Candidate
+    from agentrelease.core.situation import Situation
+
+PATIENCE = 6
+"""Interventions in one rollout: as many as take everything once."""
+
+
+def intervene(s: Situation, action: Action, why: str) -> Step:
+    """Return the step that takes one thing away from a running candidate."""
+    candidate = candidate_of(s)
+    if candidate.interventions >= PATIENCE:
+        return withdraw(Outcome.ROLLED_BACK, "GuardrailBreached", f"after {PATIENCE} interventions: {why}")
+    if action is Action.FALLBACK_MODEL and not candidate.fallback and s.release.spec.bundle.model.fallback:
+        return Step(Move.FALL_BACK, "FallbackModel", why)
+    if action in (Action.FALLBACK_MODEL, Action.REDUCE_TOOLS) and _cuttable(s.release, candidate):
+        return Step(Move.CUT_TOOLS, "ToolsReduced", why)
+    current = intent.exposure(s.release).autonomy
+    if action is not Action.STEP_BACK and current > Autonomy.OBSERVE:
+        return Step(Move.CAP, "AutonomyLowered", why, cap=list(Autonomy)[current.rank - 1])
+    return one_back(s, "GuardrailBreached", why)
+
+
+def one_back(s: Situation, cause: str, reason: str) -> Step:
+    """Return the step to the phase before; out of the first one there is only out."""
+    index = candidate_of(s).phase_index - 1
+    if index < 0:
+        return withdraw(Outcome.ROLLED_BACK, cause, reason)
+    return Step(Move.STEP_BACK, cause, reason, phase=index)
+
+
+def _cuttable(release: AgentRelease, candidate: Candidate) -> bool:
+    """Whether another cut takes a tool that the candidate can use at its level."""
+    if candidate.tools_cut >= Effect.IRREVERSIBLE.rank:
+        return False
+    less = candidate.model_copy(update={"tools_cut": candidate.tools_cut + 1})
+    before = intent.exposure_in(release, candidate)
+    return intent.exposure_in(release, less) != before
+
+
+def earned(s: Situation, _now: float) -> Step | None:
+    """Give back what was taken last: autonomy level by level, then tools, then the model."""
+    candidate = candidate_of(s)
+    if not taken(candidate):
+        return None
+    if s.closed:
+        return Step(Move.KEEP, "WindowClosed", s.closed, running=True)
+    assert s.assessment is not None
+    return Step(Move.GIVE_BACK, "WayBackEarned", f"{_next(s.release, candidate)}: {s.assessment.reason}")
+
+
+def taken(candidate: Candidate) -> bool:
+    """Whether an intervention is in force."""
+    return candidate.autonomy_cap is not None or candidate.tools_cut > 0 or candidate.fallback
+
+
+def given_back(release: AgentRelease, candidate: Candidate) -> dict[str, object]:
+    """Return the candidate's fields after one step of the way back."""
+    cap = candidate.autonomy_cap
+    if cap is not None:
+        level = release.spec.phases[candidate.phase_index].autonomy
+        higher = list(Autonomy)[min(cap.rank + 1, Autonomy.FULL_ACTION.rank)]
+        return {"autonomy_cap": None if higher >= level else higher}
+    if candidate.tools_cut:
+        return {"tools_cut": candidate.tools_cut - 1}
+    return {"fallback": False}
+
+
+def _next(release: AgentRelease, candidate: Candidate) -> str:
+    if candidate.autonomy_cap is not None:
+        back = given_back(release, candidate)["autonomy_cap"]
+        return f"autonomy back to {back or release.spec.phases[candidate.phase_index].autonomy}"
+    return "tools come back" if candidate.tools_cut else "back on its own model"

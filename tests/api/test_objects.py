@@ -149,7 +149,7 @@ def test_a_very_large_release_is_stored_whole(server):
                     "onDeadline": "requireApproval",
                     "approval": "required",
                 }
-                for i in range(32)
+                for i in range(24)
             ],
         },
     )

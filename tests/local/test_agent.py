@@ -165,7 +165,8 @@ def test_a_rogue_agent_acts_against_its_flags_and_its_metrics_tell(agent):
     agent.behave(rogue=True)
     assert dispositions(agent.ask(5, **BILLING)) == {"executed"}
     assert agent.grown("agentrelease_actions_total", disposition="executed") > 0
-    assert agent.value("agentrelease_autonomy_in_effect", level="observe", workflow_class="billing", risk_tier="low") == 1
+    billing = {"workflow_class": "billing", "risk_tier": "low"}
+    assert agent.value("agentrelease_autonomy_in_effect", level="observe", **billing) == 1
 
 
 def test_a_silent_agent_has_no_metrics_and_still_answers(agent):

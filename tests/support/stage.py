@@ -216,6 +216,12 @@ class Stage:
         flag = json.loads(stored["data"][f"{AGENT}.flagd.json"])["flags"][f"{AGENT}.autonomy-level"]
         return Autonomy(flag["variants"][_evaluate(flag, revision, self.now, tier)])
 
+    def flag(self, name: str, revision: str) -> Any:
+        """What a stored flag says to a revision at this moment."""
+        stored = self.cluster.objects[Ref(kinds.CONFIG_MAP, NAMESPACE, "support-flags")]
+        flag = json.loads(stored["data"][f"{AGENT}.flagd.json"])["flags"][f"{AGENT}.{name}"]
+        return flag["variants"][_evaluate(flag, revision, self.now)]
+
     def _revision_of(self, service: str) -> str:
         deployment = self.cluster.objects[Ref(kinds.DEPLOYMENT, NAMESPACE, service)]
         return deployment["spec"]["template"]["metadata"]["annotations"].get("agentrelease.dev/revision", "")
@@ -436,7 +442,11 @@ POLICY: dict[str, Any] = {
 }
 
 BUNDLE: dict[str, Any] = {
-    "model": {"name": "provider/model-x", "version": "2026-10-14"},
+    "model": {
+        "name": "provider/model-x",
+        "version": "2026-10-14",
+        "fallback": {"name": "provider/model-w", "version": "2026-07-02"},
+    },
     "prompts": [_prompt("v1")],
     "retrieval": [],
     "tools": [

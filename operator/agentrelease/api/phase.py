@@ -90,6 +90,18 @@ class PhaseStratum(Model):
     """How far the candidate may go with them; at most the phase's `autonomy`."""
 
 
+class StratumSamples(Model):
+    """How many tasks of one kind must be counted before a phase may end well."""
+
+    match: Annotated[
+        dict[str, Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[!-~]([ -~]*[!-~])?$")]],
+        Field(min_length=1, max_length=2),
+    ]
+    """Labels of the stratum, among those of the policy's `strata.labels`. Example: `{risk_tier: high}`."""
+    samples: int = Field(ge=1, le=10_000_000)
+    """Tasks of the candidate in this stratum, in this phase. Example: `200`."""
+
+
 class Phase(Model):
     """A point of exposure and what it takes to leave it."""
 
@@ -143,6 +155,10 @@ class Phase(Model):
     phase. A promoted revision keeps those of the last phase."""
     min_samples: int = Field(default=0, ge=0, le=10_000_000)
     """Tasks of the candidate that must be counted in this phase before it may end well."""
+    strata_samples: list[StratumSamples] = Field(
+        default_factory=list, max_length=3, json_schema_extra=whole()
+    )
+    """Tasks that must be counted in single strata, besides `minSamples` in all of them together."""
     min_duration: Duration = Duration("0s")
     """Time in this phase, counted only while intended, live and measured exposure agree. Example: `1h`."""
     deadline: Duration | None = None

@@ -73,7 +73,7 @@ class ReleaseSpec(Model):
     """The agent's ten layers, each pinned exactly. A change here starts a rollout."""
     delivery: Delivery
     """Which objects carry exposure: slots, route and flags, all in this namespace."""
-    phases: list[Phase] = Field(min_length=1, max_length=32, json_schema_extra=keyed_by("name") | PHASES_RISE)
+    phases: list[Phase] = Field(min_length=1, max_length=24, json_schema_extra=keyed_by("name") | PHASES_RISE)
     """Points of exposure from least to most; the last one has weight 100."""
     guardrails: list[GuardrailRef] = Field(min_length=1, max_length=8, json_schema_extra=whole())
     """Policies whose metrics judge the candidate. All of them apply."""

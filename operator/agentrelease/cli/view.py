@@ -47,7 +47,11 @@ class ReleaseView:
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         glyphs = ASCII if options.ascii_only else UNICODE
         frame = Frame(options.max_width, self.rows, glyphs, self.now)
-        head = [*_header(self.release, frame, self.notes), *_why(self.release, frame)]
+        head = [
+            *_header(self.release, frame, self.notes),
+            *_why(self.release, frame),
+            *_expected(self.release, frame),
+        ]
         phases = phases_lines(self.release, frame)
         yield from head
         yield from _gap(frame)
@@ -152,6 +156,27 @@ def _why(release: AgentRelease, frame: Frame) -> list[Text]:
         lines[_WHY_LINES - 1].truncate(frame.columns - 3)
         lines[_WHY_LINES - 1].append("...")
     return lines[:_WHY_LINES]
+
+
+def _expected(release: AgentRelease, frame: Frame) -> list[Text]:
+    """Say in one line what the phase, or the first one, takes at the traffic that was seen."""
+    status = release.status
+    if status.candidate is None or not status.outlook or status.candidate.stage is Stage.WITHDRAWING:
+        return []
+    here = [one for one in status.outlook if one.phase == status.candidate.phase_name]
+    one = (here or status.outlook)[0]
+    said = [f"about {one.tasks:,} candidate tasks" if one.tasks is not None else "no number of tasks will do"]
+    if one.seconds is not None:
+        said.append(f"{span(one.seconds)} at the traffic seen")
+    if one.smallest is not None:
+        said.append(f"catches {100 * one.smallest:.1f} % bad")
+    if one.warning:
+        said.append(one.warning)
+    line = frame.text(
+        frame.glyphs.legible(f"plan: {one.phase} takes {', '.join(said)}"), "yellow" * bool(one.warning)
+    )
+    line.truncate(frame.columns)
+    return [line]
 
 
 def _wrapped(text: Text, frame: Frame) -> Iterator[Text]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from agentrelease.api.status import Outcome
 from agentrelease.api.vocabulary import Action, Autonomy, Effect
 from agentrelease.core import intent
+from agentrelease.core.exposure import kept, tools_alone, tools_asking
 from agentrelease.core.steps import Move, Step, candidate_of, withdraw
 
 if TYPE_CHECKING:
@@ -52,9 +53,13 @@ def _cuttable(release: AgentRelease, candidate: Candidate) -> bool:
     """Whether another cut takes a tool that the candidate can use at its level."""
     if candidate.tools_cut >= Effect.IRREVERSIBLE.rank:
         return False
-    less = candidate.model_copy(update={"tools_cut": candidate.tools_cut + 1})
-    before = intent.exposure_in(release, candidate)
-    return intent.exposure_in(release, less) != before
+    level = intent.exposure_in(release, candidate).autonomy
+    return _usable(release, level, candidate.tools_cut + 1) != _usable(release, level, candidate.tools_cut)
+
+
+def _usable(release: AgentRelease, level: Autonomy, cut: int) -> frozenset[str]:
+    tools = kept(release.spec.bundle.tools, cut)
+    return tools_alone(tools, level) | tools_asking(tools, level)
 
 
 def earned(s: Situation, _now: float) -> Step | None:

@@ -146,7 +146,7 @@ class Ledger:
         fresh = Onset(self.waiting)
         return replace(
             anew,
-            metrics={n: wealth.new_metric(fresh, at) if n in names else m for n, m in anew.metrics.items()},
+            metrics={n: wealth.restarted(m, fresh, at) if n in names else m for n, m in anew.metrics.items()},
             events={name: 0 if name in names else count for name, count in anew.events.items()},
         )
 

@@ -18,14 +18,19 @@ if TYPE_CHECKING:
 
 
 def write_reference(ledger: Ledger) -> str:
-    """Return this phase's counts of stable as compact JSON; empty when there are none."""
-    record = {
-        name: {
-            key: [stratum.stable.n, stratum.stable.x]
-            for key, stratum in state.strata.items()
-            if stratum.stable.n
-        }
+    """Return what is known of stable as compact JSON; empty when nothing is.
+
+    That is its counts of this phase, or those of the whole rollout and of the history before it, the older
+    the less they weigh, whichever is more: a phase may be over after a few seconds, and a record of so few
+    tasks could neither prove nor excuse anything later.
+    """
+    known = {
+        name: {key: max(s.stable, s.past, key=lambda count: count.n) for key, s in state.strata.items()}
         for name, state in ledger.metrics.items()
+    }
+    record = {
+        name: {key: [count.n, count.x] for key, count in strata.items() if count.n}
+        for name, strata in known.items()
     }
     record = {name: strata for name, strata in record.items() if strata}
     return json.dumps(record, separators=(",", ":"), sort_keys=True) if record else ""

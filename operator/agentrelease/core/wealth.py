@@ -125,6 +125,14 @@ def new_metric(onset: Onset, at: float) -> MetricState:
     return MetricState(pooled=onset.initial(), bound=onset.initial(), known_at=at)
 
 
+def restarted(state: MetricState, onset: Onset, at: float) -> MetricState:
+    """Return a metric without evidence that still knows the rates and the dispersion it has learned."""
+    strata = {
+        key: StratumState(harm=onset.initial(), stake=0, past=s.past) for key, s in state.strata.items()
+    }
+    return replace(new_metric(onset, at), strata=strata, scatter=state.scatter)
+
+
 def warm(state: MetricState, cells: Mapping[str, Cell], onset: Onset) -> MetricState:
     """Return the state after a block of stable alone, from before the release: rates and dispersion only."""
     strata = _opened(state.strata, cells, onset)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from agentrelease.api.status import Stage
 from agentrelease.core import blocks, intent
 from agentrelease.core.assess import Assessment, Requirements, assess
-from agentrelease.core.evidence import Absolute, Comparison, Concurrent, Count, Frozen
+from agentrelease.core.evidence import Absolute, Comparison, Concurrent, Count, Frozen, stratum_key
 from agentrelease.core.exposure import ALL, Exposure
 from agentrelease.core.forecast import Flow, Outlook, outlook
 from agentrelease.core.in_effect import difference, reported
@@ -96,7 +96,9 @@ def observe(
     problems = (blind,) if blind else _unscraped(release, candidate, snapshot)
     ledger = _absorbed(release, candidate, guarding, snapshot, problems)
     phase = release.spec.phases[min(candidate.phase_index, len(release.spec.phases) - 1)]
-    requirements = Requirements(min_samples=phase.min_samples)
+    requirements = Requirements(
+        phase.min_samples, {stratum_key(one.match): one.samples for one in phase.strata_samples}
+    )
     assessment = assess(guarding.plan, ledger, snapshot.end, requirements)
     if not blind and assessment.blinded:  # a single guardrail's evidence is missing
         blind = assessment.reason

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease
     from agentrelease.api.status import ReleaseStatus
     from agentrelease.core.chain import Entry
+    from agentrelease.core.ledger import Ledger
     from agentrelease.engine.guarding import Guardian
     from agentrelease.engine.journal import Journal
     from agentrelease.engine.levers import Lever, Placement, Reading
@@ -348,14 +349,24 @@ class _Look:
             update |= self._entered(decision)
         elif ledger is not None and status.candidate is not None and self._release.status.candidate:
             update["evidence"] = ledger.to_json()  # of this candidate, not of the watch before it
-        elif ledger is not None and status.watch is not None and move is Move.KEEP:
-            update["watch"] = status.watch.model_copy(update={"evidence": ledger.to_json()})
+        elif ledger is not None and status.watch is not None:
+            update["watch"] = status.watch.model_copy(update={"evidence": self._of_watch(ledger, move)})
+        if status.candidate is None and status.watch is None:
+            self._out.lookout.forget(self._release.key)
         if ledger is not None:
             self._out.lookout.note(self._release.key, ledger.through)
         self._entry = self._out.journal.seal(self._seen, decision, self._now, self._epoch or 0)
         if self._entry is not None:
             update["decision"] = self._entry.head
         return status.model_copy(update=update)
+
+    def _of_watch(self, ledger: Ledger, move: Move) -> str:
+        """Return the watch's evidence: harm goes on from the rollout, and begins anew with every level."""
+        if move in (Move.LOWER_STABLE, Move.RAISE_STABLE):
+            ledger = ledger.forgiven(ledger.metrics.keys() | ledger.events.keys(), ledger.through)
+        elif move is Move.PROMOTE:
+            ledger = ledger.enter_phase(ledger.through)
+        return ledger.to_json()
 
     async def _write(self, status: ReleaseStatus) -> AgentRelease:
         """Write the status, and with it which entry of the decision log it is by."""

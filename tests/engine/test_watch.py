@@ -1,0 +1,101 @@
+"""The watch after promotion: the same bundle, a provider that changed its model, and what becomes of it."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+from tests.support.stage import POLICY, Behaviour, Stage
+
+from agentrelease.api.vocabulary import Autonomy
+
+GOOD, BAD = Behaviour(completion=0.92, violations=0.01), Behaviour(completion=0.92, violations=0.2)
+
+
+def with_ceiling() -> dict[str, Any]:
+    policy = deepcopy(POLICY)
+    for metric in policy["metrics"]:
+        if metric["name"] == "policy-violations":
+            metric["ceiling"] = 0.05
+    return policy
+
+
+async def promoted(**spec: Any) -> tuple[Stage, str, str]:
+    stage = Stage(seed=7)
+    await stage.install()
+    v1 = await stage.apply("v1")
+    await stage.run(20, until="Promoted")
+    v2 = await stage.apply("v2", GOOD, **spec)
+    await stage.run(600, until="Promoted")
+    return stage, v1, v2
+
+
+async def test_a_regression_ten_minutes_after_promotion_returns_to_the_revision_before() -> None:
+    stage, v1, v2 = await promoted()
+    for _ in range(600):
+        await stage.step(looks=1)
+    assert (await stage.release()).status.phase == "Promoted"
+    stage.behaviours[v2] = BAD
+    release = await stage.run(60, until="RolledBack")
+    assert release.status.stable is not None
+    assert release.status.stable.revision == v1
+    assert "policy-violations" in release.status.refused[-1].reason
+    await stage.step()
+    assert stage.reach()[v1][0] == 1.0
+    assert stage.level(v2) is Autonomy.OBSERVE
+
+
+async def test_what_serves_well_is_left_alone() -> None:
+    stage, _, v2 = await promoted()
+    for _ in range(900):
+        await stage.step(looks=1)
+    release = await stage.release()
+    assert release.status.stable is not None
+    assert (release.status.stable.revision, release.status.phase) == (v2, "Promoted")
+    assert stage.level(v2) is Autonomy.FULL_ACTION
+
+
+async def test_a_first_release_has_nothing_to_return_to_so_its_autonomy_goes() -> None:
+    stage = Stage(seed=7)
+    await stage.install(with_ceiling())
+    v1 = await stage.apply("v1")
+    await stage.run(20, until="Promoted")
+    stage.behaviours[v1] = BAD
+    for _ in range(120):
+        await stage.step(looks=1)
+    assert stage.level(v1) is Autonomy.OBSERVE
+    assert stage.reach()[v1][0] == 1.0
+    assert "AutonomyLowered" in stage.told.causes
+
+
+async def test_the_watch_ends_after_its_duration() -> None:
+    stage, _, v2 = await promoted(watch={"duration": "30s"})
+    for _ in range(40):
+        await stage.step(looks=1)
+    assert (await stage.release()).status.watch is None
+    stage.behaviours[v2] = BAD
+    for _ in range(60):
+        await stage.step(looks=1)
+    assert (await stage.release()).status.phase == "Promoted"
+
+
+async def test_a_prometheus_that_is_gone_is_no_reason_to_touch_what_serves() -> None:
+    stage, _, v2 = await promoted()
+    stage.prometheus_up = False
+    for _ in range(120):
+        await stage.step(looks=1)
+    release = await stage.release()
+    assert release.status.stable is not None
+    assert release.status.stable.revision == v2
+    assert stage.level(v2) is Autonomy.FULL_ACTION
+
+
+async def test_a_new_operator_goes_on_with_the_watch_where_the_old_one_was() -> None:
+    stage, v1, v2 = await promoted()
+    for _ in range(30):
+        await stage.step(looks=1)
+    stage.operator = stage.new_operator()
+    stage.behaviours[v2] = BAD
+    release = await stage.run(60, until="RolledBack")
+    assert release.status.stable is not None
+    assert release.status.stable.revision == v1

@@ -94,6 +94,7 @@ class Stage:
         self.behaviours: dict[str, Behaviour] = {}
         self.tallies: dict[tuple[str, str], Tally] = {}  # by revision and audience
         self.prometheus_up = True
+        self.skew = 0.0  # seconds by which the agents' clocks are ahead
         self.forgets = False  # the past can't be read
         self.accepts_routes = True
         self.missing: set[str] = set()  # metrics that nobody exports any more
@@ -295,6 +296,7 @@ class Stage:
             add("agentrelease_policy_violations_total", own, [(s[0], s[3]) for s in kept])
             add("agentrelease_actions_total", own | {"disposition": "executed"}, [(s[0], s[4]) for s in kept])
             add("agentrelease_info", own, [(s[0], 1.0) for s in kept])
+            add("agentrelease_clock_seconds", own, [(s[0], s[0] + self.skew) for s in kept])
             for level in Autonomy:
                 for place, tier in ((5, "low"), (6, "high")):
                     values = [(s[0], float(s[place] == level)) for s in kept]

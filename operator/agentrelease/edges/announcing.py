@@ -31,6 +31,11 @@ _MOVES = {
     Move.PROMOTE: "release.promoted",
     Move.STEP_BACK: "phase.steppedback",
     Move.CAP: "autonomy.lowered",
+    Move.LOWER_STABLE: "autonomy.lowered",
+    Move.CUT_TOOLS: "tools.reduced",
+    Move.FALL_BACK: "model.fellback",
+    Move.GIVE_BACK: "intervention.ended",
+    Move.RAISE_STABLE: "intervention.ended",
     Move.DRAIN: "exposure.drained",
     Move.RETURN: "release.rolledback",
 }
@@ -40,7 +45,16 @@ _HOLDS = {
     "EvidenceMissing": "evidence.missing",
     "Refused": "release.refused",
 }
-BREACHES = frozenset({"GuardrailBreached", "HeldByGuardrail", "AutonomyLowered"})
+BREACHES = frozenset(
+    {
+        "GuardrailBreached",
+        "HeldByGuardrail",
+        "ApprovalRequired",
+        "AutonomyLowered",
+        "ToolsReduced",
+        "FallbackModel",
+    }
+)
 _WORD = re.compile(r"[^a-z0-9]")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from agentrelease.core.blocks import metrics_read
 from agentrelease.core.guardrails import PlanError
 from agentrelease.core.plan import compile_plan
+from agentrelease.core.skew import CLOCK
 from agentrelease.engine.observe import Guarding
 from agentrelease.engine.ports import Unusable
 
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease
     from agentrelease.engine.ports import Releases
 
-ALWAYS = frozenset({"agentrelease_tasks_total", "agentrelease_autonomy_in_effect", "agentrelease_info"})
-"""What the engine itself reads: the share, the level in effect, and who reports."""
+ALWAYS = frozenset(
+    {"agentrelease_tasks_total", "agentrelease_autonomy_in_effect", "agentrelease_info", CLOCK}
+)
+"""What the engine itself reads: the share, the level in effect, who reports, and by which clock."""
 
 
 class Guardian:

@@ -20,6 +20,7 @@ from agentrelease.core.ledger import Ledger
 from agentrelease.core.reference import read_reference
 from agentrelease.core.series import Stretch
 from agentrelease.core.situation import Measured
+from agentrelease.core.skew import CLOCK, skew, unreliable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -293,9 +294,15 @@ def _measured(release: AgentRelease, candidate: Candidate, snapshot: Snapshot) -
         recent=recent,
         autonomy=max(levels.values(), default=None),
         reporting=any(snapshot.at - one.newest <= WINDOW for one in info),
-        disagreement=_disagreement(exposure, candidate, mine, theirs, levels),
+        disagreement=_skewed(release, candidate, snapshot)
+        or _disagreement(exposure, candidate, mine, theirs, levels),
         at=snapshot.at,
     )
+
+
+def _skewed(release: AgentRelease, candidate: Candidate, snapshot: Snapshot) -> str:
+    clocks = _of(snapshot.of(CLOCK, release.namespace, release.name), candidate.revision)
+    return unreliable(skew(clocks, snapshot.at, WINDOW), release.spec.delivery.flags.lease_seconds)
 
 
 def _grown(series: tuple[Series, ...], start: float, end: float) -> float | None:

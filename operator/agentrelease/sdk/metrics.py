@@ -101,6 +101,13 @@ class _InEffect(Collector):
         )
         info.add_metric((agent, release, self._identity.bundle_digest), 1)
         yield info
+        clock = GaugeMetricFamily(
+            "agentrelease_clock_seconds",
+            "This process's wall clock, by which leases end, in unix seconds",
+            labels=("agent", "release"),
+        )
+        clock.add_metric((agent, release), time.time())
+        yield clock
         if self._flags is None:
             return
         autonomy = GaugeMetricFamily(

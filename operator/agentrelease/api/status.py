@@ -92,6 +92,8 @@ class Candidate(Model):
     """Whether an intervention has put it on its bundle's `model.fallback`."""
     interventions: int = Field(default=0, ge=0, le=64)
     """How often a guardrail took something from it in this rollout."""
+    recalled: bool = False
+    """Whether it was promoted once and comes back because `spec.rollback.to` names it."""
     approval_asked: bool = False
     """Whether a guardrail or a passed deadline asks for an approval before the next phase."""
     tools_cut: int = Field(default=0, ge=0, le=2)

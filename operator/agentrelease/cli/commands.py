@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from agentrelease.api.status import Outcome
+from agentrelease.api.vocabulary import RELEASE_LABEL
 from agentrelease.cli import halting
 from agentrelease.cli.history import history_tables
 from agentrelease.cli.listing import release_list
@@ -14,6 +16,7 @@ from agentrelease.cli.watching import HALTED, until, watch
 from agentrelease.edges.kinds import AGENT_RELEASE, AGENT_REVISION
 
 if TYPE_CHECKING:
+    from agentrelease.api.release import AgentRelease
     from agentrelease.cli.session import Session
 
 _GIT = "If Git manages this object, change it there too, or the next sync undoes this."
@@ -63,7 +66,7 @@ async def history(session: Session, name: str, *, as_json: bool) -> None:
 async def rollback(session: Session, name: str, *, to: str | None, reason: str, wait: float | None) -> None:
     """Order a return to the stable revision, or after a promotion to the one before."""
     release = read(await fetch(session.cluster, session.namespace, name))
-    order = plan_rollback(release, to)
+    order = plan_rollback(release, to, await _kept(session, release))
     why = f"{session.target.user}: {reason or 'no reason given'}"
     await session.cluster.merge(address(session.namespace, name), order.patch(why))
     kind = "candidate" if order.in_flight else "promoted revision"
@@ -75,6 +78,15 @@ async def rollback(session: Session, name: str, *, to: str | None, reason: str, 
         session.say(f"Done: {order.to} serves, and {order.of} is exposed nowhere.")
     session.say(f"{order.of} stays refused while spec.rollback names it. {_GIT}")
     session.say(f"Look at: kubectl agent-release status {name} -n {session.namespace} --watch")
+
+
+async def _kept(session: Session, release: AgentRelease) -> frozenset[str]:
+    """Return the release's revisions that were promoted once and are not refused now."""
+    refused = {one.revision for one in release.status.refused}
+    labels = {RELEASE_LABEL: release.name}
+    objs = await session.cluster.list(AGENT_REVISION, release.namespace, labels)
+    promoted = {o["metadata"]["name"] for o in objs if o.get("status", {}).get("outcome") == Outcome.PROMOTED}
+    return frozenset(promoted - refused)
 
 
 async def pause(session: Session, name: str, *, paused: bool) -> None:

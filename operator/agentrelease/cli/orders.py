@@ -73,8 +73,11 @@ def read(obj: Object) -> AgentRelease:
         ) from None
 
 
-def plan_rollback(release: AgentRelease, to: str | None) -> Rollback:
-    """Decide what a rollback withdraws and what serves after it; ``Impossible`` says why it can't."""
+def plan_rollback(release: AgentRelease, to: str | None, kept: frozenset[str] = frozenset()) -> Rollback:
+    """Decide what a rollback withdraws and what serves after it; ``Impossible`` says why it can't.
+
+    ``kept`` names the revisions that were promoted once and can be loaded again.
+    """
     status = release.status
     where = f"{release.namespace}/{release.name}"
     stop = f"to stop the agent at once: kubectl agent-release halt {release.name} -n {release.namespace}"
@@ -82,13 +85,16 @@ def plan_rollback(release: AgentRelease, to: str | None) -> Rollback:
         if status.stable is None:
             raise Impossible(f"status.stable: {where} has no promoted revision to go back to; {stop}")
         order = Rollback(status.stable.revision, status.candidate.revision, in_flight=True)
+    elif status.stable is not None and to in kept - {status.stable.revision}:
+        order = Rollback(to or "", status.stable.revision, in_flight=False)
     elif status.stable is None or status.previous is None:
         raise Impossible(f"status.previous: {where} has no earlier revision in a slot; {stop}")
     else:
         order = Rollback(status.previous.revision, status.stable.revision, in_flight=False)
     if to is not None and to != order.to:
         raise Impossible(
-            f"--to: {to} is in no slot of {where}; a rollback can return to {order.to} now. "
+            f"--to: {to} is in no slot of {where}; a rollback can return to {order.to} now, and without a "
+            f"candidate on its way to any kept revision that was promoted once and not rolled back. "
             f"Any other revision needs its bundle applied again: kubectl get arev {to} -o yaml"
         )
     return order

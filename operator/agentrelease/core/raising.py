@@ -33,6 +33,8 @@ def loading(s: Situation, _now: float) -> Step | None:
         return Step(
             Move.KEEP, "SlotLoading", slot.problem if slot and slot.problem else "the slot is loading"
         )
+    if candidate.recalled:
+        return Step(Move.PROMOTE, "RollbackOrdered", f"{candidate.revision} served before and is back")
     if s.release.status.stable is None and s.release.spec.first_release == "promote":
         return Step(Move.PROMOTE, "FirstRelease", "the first release of this agent is promoted as asked")
     if not s.measured.reporting:

@@ -27,8 +27,16 @@ def return_order(s: Situation, _now: float) -> Step | None:
         return None
     if order.of not in (None, stable.revision):
         return None
+    if s.recalled and not s.leading:
+        return Step(Move.KEEP, "NotLeading", "this replica does not lead")
+    if s.recalled and not any(r.digest == s.desired.digest for r in status.refused):
+        return Step(Move.START, "RollbackOrdered", f"spec.rollback orders {order.to} back: loading it")
     if previous is None or previous.revision != order.to:
-        return Step(Move.KEEP, "RollbackImpossible", f"{order.to} is in no slot; apply its bundle instead")
+        return Step(
+            Move.KEEP,
+            "RollbackImpossible",
+            f"{order.to} was never promoted, or is refused; apply its bundle instead",
+        )
     return Step(
         Move.RETURN,
         "RollbackOrdered",

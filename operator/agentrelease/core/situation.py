@@ -86,6 +86,7 @@ class Situation:
     assessment: Assessment | None
     blind: str = ""  # why there is no usable evidence; empty = there is
     leading: bool = False
+    recalled: bool = False  # ``desired`` is the kept revision that ``spec.rollback.to`` orders back
     outlook: tuple[Outlook, ...] = ()  # known while a slot loads and traffic is seen
     closed: str = ""  # why nothing may be raised now: a window, a freeze
     approval: str = ""  # which approval the next phase waits for

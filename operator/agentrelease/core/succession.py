@@ -99,6 +99,7 @@ def _new_candidate(release: AgentRelease, s: Situation, now: float) -> Candidate
         entered_at=now,
         ticked_at=now,
         started_at=now,
+        recalled=s.recalled,
     )
 
 
@@ -230,10 +231,15 @@ def _promoted(release: AgentRelease, now: float) -> ReleaseStatus:
         since=stamp(now),
     )
     refused = [r for r in status.refused if r.digest != candidate.digest]
+    left = status.stable
+    if candidate.recalled and left is not None:
+        why = f"spec.rollback ordered a return to {candidate.revision}"
+        refused = [*refused[-(MAX_REFUSED - 1) :], _refusal(left.digest, left.revision, why, now)]
     return status.model_copy(
         update={
             "stable": stable,
-            "previous": status.stable,
+            "previous": None if candidate.recalled else left,
+            "reference": "" if candidate.recalled else status.reference,
             "candidate": None,
             "refused": refused,
             "evidence": "",

@@ -11,6 +11,7 @@ from agentrelease.api.bundle import Bundle
 from agentrelease.api.guardrail import GuardrailPolicySpec
 from agentrelease.api.release import AgentRelease
 from agentrelease.api.revision import RevisionStatus
+from agentrelease.api.status import Outcome
 from agentrelease.api.vocabulary import API_VERSION, FINALIZER, MANAGED_BY_LABEL, OPERATOR_NAME, RELEASE_LABEL
 from agentrelease.core import bundle as identity
 from agentrelease.core import copies
@@ -111,6 +112,13 @@ class ClusterReleases:
             return None  # a revision that this version can't read grants nothing
         self._bundles[namespace, revision] = found
         return found
+
+    async def promoted(self, release: AgentRelease, revision: str) -> str | None:
+        obj = await self._cluster.get(Ref(kinds.AGENT_REVISION, release.namespace, revision))
+        if obj is None or obj.get("spec", {}).get("release") != release.name:
+            return None
+        once = _revision_status(obj).outcome == Outcome.PROMOTED
+        return str(obj["spec"].get("digest")) if once else None
 
     async def keep(self, namespace: str, revision: str, entries: Sequence[Entry]) -> None:
         ref = Ref(kinds.AGENT_REVISION, namespace, revision)

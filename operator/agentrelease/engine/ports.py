@@ -128,6 +128,9 @@ class Releases(Protocol):
     async def keep(self, namespace: str, revision: str, entries: Sequence[Entry]) -> None:
         """Copy decisions to a revision's status, and how it fares; ``Missing`` where there is none."""
 
+    async def promoted(self, release: AgentRelease, revision: str) -> str | None:
+        """Return the digest of a kept revision of this release that was promoted once, ``None`` of others."""
+
     async def consents(self, namespace: str) -> Sequence[Consent]:
         """Return the approvals of a namespace; one that can't be understood is left out."""
 

@@ -123,6 +123,8 @@ class _Look:
         release = self._release
         digest = digest_of(release.spec.bundle)
         desired = Desired(digest, revision_name(release.name, digest))
+        kept = await self._recalled()
+        desired = kept or desired
         self._bundles = await self._read_bundles(desired)
         live = await self._live()
         guarding, why = await self._guarding()
@@ -138,15 +140,38 @@ class _Look:
             blind=self._observed.blind,
             outlook=self._observed.outlook,
             leading=self._epoch is not None,
+            recalled=kept is not None,
             closed=calendar_of(release.spec.windows, release.spec.freezes).closed(self._now),
             approval=await self._approval(),
             claim="; ".join(reading.claim for reading in self._readings if reading and reading.claim),
         )
 
+    async def _recalled(self) -> Desired | None:
+        """Return the kept revision that an order wants back and no slot has, if it was promoted once."""
+        order, status = self._release.spec.rollback, self._release.status
+        stable, previous = status.stable, status.previous
+        if order.to is None or stable is None or order.of not in (None, stable.revision):
+            return None
+        if order.to in (stable.revision, previous.revision if previous else None):
+            return None
+        if (
+            status.candidate is not None
+            and status.candidate.recalled
+            and status.candidate.revision == order.to
+        ):
+            return Desired(status.candidate.digest, order.to)
+        try:
+            digest = await self._out.releases.promoted(self._release, order.to)
+        except ClusterError as error:
+            self._out.recorder.failed(self._release.key, "revision", str(error))
+            return None
+        return Desired(digest, order.to) if digest else None
+
     async def _read_bundles(self, desired: Desired) -> Bundles:
         status = self._release.status
-        found: dict[str, Bundle] = {desired.revision: self._release.spec.bundle}
-        for part in (status.stable, status.candidate, status.previous):
+        spec = self._release.spec.bundle
+        found: dict[str, Bundle] = {revision_name(self._release.name, digest_of(spec)): spec}
+        for part in (desired, status.stable, status.candidate, status.previous):
             if part is None or part.revision in found:
                 continue
             try:
@@ -238,7 +263,7 @@ class _Look:
     async def _raise(self, decision: Decision) -> None:
         """Status, slot, route, flags; any failure stops the rest."""
         assert self._epoch is not None
-        if decision.step.move is Move.START:
+        if decision.step.move is Move.START and not self._seen.recalled:
             await self._out.releases.record(self._release, *_names(decision.status))
         written = await self._write(self._complete(decision))
         self._tell(decision)

@@ -37,12 +37,15 @@ class Agents:
     release: dict[str, str] = field(default_factory=dict)
     labels: str = ""
     scrapes: int = 0
+    broken: bool = False
 
     def start(self, name: str, release: str, value: int = 0) -> None:
         self.served[name], self.release[name] = value, release
 
     async def page(self, _: web.Request) -> web.Response:
         self.scrapes += 1
+        if self.broken:
+            return web.Response(status=500)
         common = 'namespace="shop",agent="support"'
         lines = [
             f'{TASKS}{{{common},release="{self.release[pod]}",pod="{pod}"{extra}}} {value}'
@@ -60,8 +63,6 @@ class Rig:
     processes: Processes
     child: Child
     edge: Prometheus
-    site: web.TCPSite
-    runner: web.AppRunner
 
     async def kill(self) -> None:
         os.kill(self.child.pid, signal.SIGKILL)
@@ -97,16 +98,17 @@ async def rig(folder: Path, agents: Agents, lookback: float = 4.0) -> AsyncItera
     async with Processes() as processes:
         with Ports() as ports:
             port = ports.take()
-            site = web.TCPSite(runner, "127.0.0.1", port)
-            await site.start()
+            await web.TCPSite(runner, "127.0.0.1", port).start()
             scraping = Scraping(targets={"agents": [f"127.0.0.1:{port}"]}, interval="200ms")
             async with prometheus.serve(processes, ports, folder, scraping) as server:
                 edge = Prometheus(
                     server.url, grid=0.5, settle=0.3, lookback=lookback, replicas=["prometheus_replica"]
                 )
-                yield Rig(agents, processes, server.child, edge, site, runner)
-                await edge.close()
-                await runner.cleanup()
+                try:
+                    yield Rig(agents, processes, server.child, edge)
+                finally:
+                    await edge.close()
+                    await runner.cleanup()
 
 
 async def test_a_killed_prometheus_loses_and_doubles_nothing(tmp_path):
@@ -133,11 +135,10 @@ async def test_a_gap_longer_than_the_look_back_is_measured_from_the_last_sample_
     agents.start("old", "support-1", 1000)
     async with rig(tmp_path, agents, lookback=1.0) as it:
         first = await it.seen("old", 1000)
-        await it.site.stop()
+        agents.broken = True
         await asyncio.sleep(2.5)  # the gap itself: longer than the look-back
         agents.served["old"] = 1004
-        it.site = web.TCPSite(it.runner, "127.0.0.1", int(it.site.name.rsplit(":", 1)[1]))
-        await it.site.start()
+        agents.broken = False
         blocks, since = 0.0, first.end
         async with asyncio.timeout(BOUND):
             while blocks < 4:
@@ -166,7 +167,7 @@ async def test_a_target_that_cannot_be_scraped_is_named(tmp_path):
     agents.start("old", "support-1", 10)
     async with rig(tmp_path, agents) as it:
         assert (await it.seen("old", 10)).down == frozenset()
-        await it.site.stop()
+        agents.broken = True
         async with asyncio.timeout(BOUND):
             while not (snapshot := await it.look()).down:  # noqa: ASYNC110  what is awaited is Prometheus'
                 await asyncio.sleep(0.1)

@@ -6,14 +6,14 @@ import time
 from typing import TYPE_CHECKING
 
 from agentrelease.api.status import Outcome
-from agentrelease.api.vocabulary import RELEASE_LABEL
 from agentrelease.cli import halting
 from agentrelease.cli.history import history_tables
 from agentrelease.cli.listing import release_list
 from agentrelease.cli.orders import address, carried_out, fetch, plan_rollback, read
+from agentrelease.cli.revisions import revisions_of
 from agentrelease.cli.view import view
 from agentrelease.cli.watching import HALTED, until, watch
-from agentrelease.edges.kinds import AGENT_RELEASE, AGENT_REVISION
+from agentrelease.edges.kinds import AGENT_RELEASE
 
 if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease
@@ -52,8 +52,7 @@ async def status(session: Session, name: str, *, watching: bool, as_json: bool) 
 async def history(session: Session, name: str, *, as_json: bool) -> None:
     """Print the transitions of a release, what it refuses, and its revisions."""
     obj = await fetch(session.cluster, session.namespace, name)
-    found = await session.cluster.list(AGENT_REVISION, session.namespace)
-    revisions = [revision for revision in found if revision.get("spec", {}).get("release") == name]
+    revisions = await revisions_of(session, name)
     if as_json:
         recorded = obj.get("status", {})
         kept = {key: recorded.get(key, []) for key in ("history", "refused")}
@@ -83,8 +82,7 @@ async def rollback(session: Session, name: str, *, to: str | None, reason: str, 
 async def _kept(session: Session, release: AgentRelease) -> frozenset[str]:
     """Return the release's revisions that were promoted once and are not refused now."""
     refused = {one.revision for one in release.status.refused}
-    labels = {RELEASE_LABEL: release.name}
-    objs = await session.cluster.list(AGENT_REVISION, release.namespace, labels)
+    objs = await revisions_of(session, release.name)
     promoted = {o["metadata"]["name"] for o in objs if o.get("status", {}).get("outcome") == Outcome.PROMOTED}
     return frozenset(promoted - refused)
 

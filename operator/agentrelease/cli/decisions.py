@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from agentrelease.api.revision import RevisionStatus
 from agentrelease.cli.orders import Impossible, fetch, read
+from agentrelease.cli.revisions import revisions_of
 from agentrelease.core import copies
 from agentrelease.core.chain import Fault, Link, check
-from agentrelease.edges.kinds import AGENT_REVISION
 from agentrelease.edges.recorder import STREAM
 
 if TYPE_CHECKING:
@@ -48,8 +48,7 @@ class Log:
 async def from_copies(session: Session, name: str) -> Log:
     """Merge the copies of all revisions of a release."""
     release = read(await fetch(session.cluster, session.namespace, name))
-    found = await session.cluster.list(AGENT_REVISION, session.namespace)
-    statuses = [_status(obj) for obj in found if obj.get("spec", {}).get("release") == name]
+    statuses = [_status(obj) for obj in await revisions_of(session, name)]
     links = [link for status in statuses for link in copies.links(status) if _of(link, release.uid)]
     links.sort(key=lambda link: link.sequence)  # copies have no order between them
     return Log(

@@ -11,9 +11,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from agentrelease.api.status import LogHead
+from agentrelease.core.instants import exact_stamp
 from agentrelease.core.record import digest, inputs_of, outcome_of
 from agentrelease.core.steps import Move
-from agentrelease.core.succession import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -90,7 +90,7 @@ def sealed(situation: Situation, decision: Decision, now: float, epoch: int) -> 
         "version": VERSION,
         "sequence": sequence,
         "id": name_of(sequence),
-        "at": stamp(now),
+        "at": exact_stamp(now),
         "namespace": release.namespace,
         "release": release.name,
         "uid": release.uid,

@@ -6,7 +6,6 @@ earlier generation, because every condition carries the generation it was judged
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from math import ceil, isfinite
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from agentrelease.api.status import (
     Stage,
 )
 from agentrelease.api.status import Exposure as ExposureStatus
+from agentrelease.core.instants import stamp
 from agentrelease.core.steps import Move, Step
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _exposure(s: Situation, intended: Exposure, now: float) -> ExposureStatus:
             weight=None if measured.weight is None else round(measured.weight, 2),
             tasks=None if measured.tasks is None else int(measured.tasks),
             autonomy=measured.autonomy,
-            at=_time(measured.at or now),
+            at=stamp(measured.at or now),
         )
         if seen
         else None,
@@ -202,7 +202,7 @@ def _condition(
     kind: str, on: bool | None, reason: str, message: str, old: Condition | None, generation: int, now: float
 ) -> Condition:
     value = "Unknown" if on is None else "True" if on else "False"
-    since = old.last_transition_time if old and old.status == value else _time(now)
+    since = old.last_transition_time if old and old.status == value else stamp(now)
     return Condition(
         type=kind,
         status=value,
@@ -211,7 +211,3 @@ def _condition(
         observed_generation=generation,
         last_transition_time=since,
     )
-
-
-def _time(now: float) -> str:
-    return datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -36,8 +36,6 @@ class Move(StrEnum):
     RETURN = "Return"
 
 
-RAISING = frozenset({Move.START, Move.ENTER, Move.PROMOTE, Move.GIVE_BACK, Move.RAISE_STABLE})
-
 INTERVENTIONS = frozenset({Move.CAP, Move.CUT_TOOLS, Move.FALL_BACK})
 """Moves that take one thing away in the same phase."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from agentrelease.api.status import (
@@ -20,6 +19,7 @@ from agentrelease.api.status import (
 )
 from agentrelease.core import intent, reporting
 from agentrelease.core.drift import DRIFT_UNDONE, fights
+from agentrelease.core.instants import exact_stamp
 from agentrelease.core.interventions import given_back
 from agentrelease.core.steps import APPROVAL_REQUIRED, Move, Step
 from agentrelease.core.watch import over
@@ -213,7 +213,7 @@ def _finished(status: ReleaseStatus, now: float) -> ReleaseStatus:
 
 
 def _refusal(digest: str, revision: str, reason: str, now: float) -> Refused:
-    return Refused(digest=digest, revision=revision, reason=reason[:MAX_MESSAGE], at=stamp(now))
+    return Refused(digest=digest, revision=revision, reason=reason[:MAX_MESSAGE], at=exact_stamp(now))
 
 
 def _promoted(release: AgentRelease, now: float) -> ReleaseStatus:
@@ -228,7 +228,7 @@ def _promoted(release: AgentRelease, now: float) -> ReleaseStatus:
         slot=candidate.slot,
         autonomy=level,
         strata=intent.final_strata(release, level),
-        since=stamp(now),
+        since=exact_stamp(now),
     )
     refused = [r for r in status.refused if r.digest != candidate.digest]
     left = status.stable
@@ -256,7 +256,7 @@ def _returned(status: ReleaseStatus, step: Step, now: float) -> ReleaseStatus:
         *status.refused[-(MAX_REFUSED - 1) :],
         _refusal(stable.digest, stable.revision, step.reason, now),
     ]
-    back = previous.model_copy(update={"since": stamp(now)})
+    back = previous.model_copy(update={"since": exact_stamp(now)})
     gone: dict[str, object] = {"previous": None, "metrics": [], "watch": None}
     return status.model_copy(update={"stable": back, "refused": refused, **gone})
 
@@ -270,7 +270,7 @@ def _recorded(release: AgentRelease, status: ReleaseStatus, step: Step, now: flo
     ended = before.candidate.outcome if before.candidate and step.move is Move.FINISH else step.outcome
     out = step.move in (Move.FINISH, Move.RETURN) and ended is Outcome.ROLLED_BACK
     entry = Transition(
-        at=stamp(now),
+        at=exact_stamp(now),
         phase="RolledBack" if out else reporting.phase_word(after),
         revision=moved.revision if moved else "",
         from_=reporting.phase_word(before),
@@ -279,8 +279,3 @@ def _recorded(release: AgentRelease, status: ReleaseStatus, step: Step, now: flo
         epoch=before.epoch,
     )
     return status.model_copy(update={"history": [*status.history[-(MAX_HISTORY - 1) :], entry]})
-
-
-def stamp(now: float) -> str:
-    """Return unix seconds as an RFC 3339 time with milliseconds, UTC."""
-    return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -10,7 +10,6 @@ revision is told by its ``since`` and is written over.
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -18,6 +17,7 @@ from pydantic import ValidationError
 from agentrelease.api.revision import CompensationStatus
 from agentrelease.api.vocabulary import API_VERSION, MANAGED_BY_LABEL, OPERATOR_NAME, RELEASE_LABEL, Effect
 from agentrelease.core.compensation import EffectRecord
+from agentrelease.core.instants import stamp
 from agentrelease.edges.action_logs import moment_of
 from agentrelease.edges.kinds import AGENT_REVISION, CONFIG_MAP
 from agentrelease.engine.aftermath import OPEN, RevisionKey
@@ -163,7 +163,7 @@ def _conditions(old: list[dict[str, Any]], status: CompensationStatus, now: floa
     value = {"Done": "True", "NotNeeded": "True", "Incomplete": "False", "Undoing": "False"}.get(
         status.state, "Unknown"
     )
-    at = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    at = stamp(now)
     mine = next((c for c in old if c.get("type") == "Compensated"), {})
     since = mine.get("lastTransitionTime", at) if mine.get("status") == value else at
     made = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from agentrelease.api.revision import MAX_LOGS, CompensationStatus, ReadLog
@@ -63,7 +63,3 @@ def missing(status: CompensationStatus, unread: Sequence[ReadLog]) -> str:
         parts.append(f"at least {status.lost} are lost")
     parts += [f"what {log.pod} did after record {log.next} is unknown" for log in unread[:5]]
     return "; ".join(parts)
-
-
-def stamp(now: float) -> str:
-    return datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

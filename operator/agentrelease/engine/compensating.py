@@ -21,7 +21,8 @@ import structlog
 
 from agentrelease.api.revision import MAX_FAILURES, CompensationFailure, CompensationStatus, ReadLog
 from agentrelease.core.compensation import MAX_EFFECTS, Bits, Bounds, belonging, due, missed
-from agentrelease.engine.account import Account, missing, put, rolled_back, settled, stamp
+from agentrelease.core.instants import stamp
+from agentrelease.engine.account import Account, missing, put, rolled_back, settled
 from agentrelease.engine.aftermath import OPEN, Call, HookFailed, LogUnreadable, Pace, RevisionKey
 from agentrelease.engine.ports import ClusterError, Unusable
 

@@ -34,9 +34,10 @@ from agentrelease.engine.leader import Leader
 from agentrelease.engine.lease import Candidacy
 from agentrelease.engine.lookout import Lookout
 from agentrelease.engine.operation import Machinery, Operation, Rhythm
+from agentrelease.engine.outside import Outside
 from agentrelease.engine.ports import ClusterError, Ref
 from agentrelease.engine.queue import Backoff, WorkQueue
-from agentrelease.engine.reconcile import Outside, Reconciler
+from agentrelease.engine.reconcile import Reconciler
 from agentrelease.engine.store import Store
 from agentrelease.engine.watchdog import BlindFeed, Pace, Watchdog, Watched
 

@@ -27,8 +27,9 @@ from agentrelease.edges.traffic.httproute import HTTPRouteTraffic
 from agentrelease.engine.guarding import Guardian
 from agentrelease.engine.journal import Journal
 from agentrelease.engine.lookout import Lookout
+from agentrelease.engine.outside import Outside
 from agentrelease.engine.ports import ClusterError, Ref
-from agentrelease.engine.reconcile import Outside, Reconciler
+from agentrelease.engine.reconcile import Reconciler
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

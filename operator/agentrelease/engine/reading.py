@@ -1,0 +1,204 @@
+"""What one look reads of one release; any part may fail, and what could not be read is unknown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from agentrelease.api.status import Stage
+from agentrelease.core.bundle import digest_of, revision_name
+from agentrelease.core.exposure import Exposure
+from agentrelease.core.gates import approval_missing, approval_needed, next_phase
+from agentrelease.core.situation import Desired, Live, Situation, SlotState
+from agentrelease.engine.calendars import calendar_of
+from agentrelease.engine.observe import Guarding, Observed, observe
+from agentrelease.engine.placing import Bundles, placement
+from agentrelease.engine.ports import ClusterError, Unusable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agentrelease.api.bundle import Bundle
+    from agentrelease.api.release import AgentRelease
+    from agentrelease.engine.levers import Lever, Placement, Reading
+    from agentrelease.engine.outside import Outside
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What one look has read.
+
+    ``readings`` are of the levers in their order, ``None`` for one that could not be read; ``now`` is in
+    unix seconds; ``epoch`` is ``None`` for an operator that does not lead.
+    """
+
+    now: float
+    epoch: int | None
+    situation: Situation
+    bundles: Bundles
+    readings: tuple[Reading | None, ...]
+    observed: Observed
+
+
+async def read(outside: Outside, release: AgentRelease) -> Sight:
+    """Read everything that a decision about this release may know."""
+    return await _Reading(outside, release).sight()
+
+
+class _Reading:
+    """The values that the steps of reading share."""
+
+    def __init__(self, outside: Outside, release: AgentRelease) -> None:
+        self._out = outside
+        self._release = release
+        self._now = outside.clock()
+        self._epoch = outside.epoch()
+        self._bundles = Bundles({})
+        self._readings: tuple[Reading | None, ...] = ()
+
+    async def sight(self) -> Sight:
+        release = self._release
+        digest = digest_of(release.spec.bundle)
+        desired = Desired(digest, revision_name(release.name, digest))
+        kept = await self._recalled()
+        desired = kept or desired
+        self._bundles = await self._read_bundles(desired)
+        live = await self._live()
+        guarding, why = await self._guarding()
+        observed = observe(release, guarding, self._out.lookout.latest, why)
+        self._recall(guarding, observed)
+        situation = Situation(
+            release=release,
+            desired=desired,
+            live=live,
+            slot=await self._slot(),
+            measured=observed.measured,
+            assessment=observed.assessment,
+            blind=observed.blind,
+            outlook=observed.outlook,
+            leading=self._epoch is not None,
+            recalled=kept is not None,
+            closed=calendar_of(release.spec.windows, release.spec.freezes).closed(self._now),
+            approval=await self._approval(),
+            claim="; ".join(reading.claim for reading in self._readings if reading and reading.claim),
+        )
+        return Sight(self._now, self._epoch, situation, self._bundles, self._readings, observed)
+
+    async def _recalled(self) -> Desired | None:
+        """Return the kept revision that an order wants back and no slot has, if it was promoted once."""
+        order, status = self._release.spec.rollback, self._release.status
+        stable, previous = status.stable, status.previous
+        if order.to is None or stable is None or order.of not in (None, stable.revision):
+            return None
+        if order.to in (stable.revision, previous.revision if previous else None):
+            return None
+        if (
+            status.candidate is not None
+            and status.candidate.recalled
+            and status.candidate.revision == order.to
+        ):
+            return Desired(status.candidate.digest, order.to)
+        try:
+            digest = await self._out.releases.promoted(self._release, order.to)
+        except ClusterError as error:
+            self._out.recorder.failed(self._release.key, "revision", str(error))
+            return None
+        return Desired(digest, order.to) if digest else None
+
+    async def _read_bundles(self, desired: Desired) -> Bundles:
+        status = self._release.status
+        spec = self._release.spec.bundle
+        found: dict[str, Bundle] = {revision_name(self._release.name, digest_of(spec)): spec}
+        for part in (desired, status.stable, status.candidate, status.previous):
+            if part is None or part.revision in found:
+                continue
+            try:
+                bundle = await self._out.releases.bundle(self._release.namespace, part.revision)
+            except ClusterError as error:
+                self._out.recorder.failed(self._release.key, "revision", str(error))
+                continue
+            if bundle is not None:
+                found[part.revision] = bundle
+        return Bundles(found)
+
+    async def _live(self) -> Live:
+        """Read every lever and join what they say; one that can't be read makes the whole unknown."""
+        intended = placement(self._release, self._bundles, self._now)
+        looked = [await self._read(lever, intended) for lever in self._out.levers]
+        self._readings = tuple(reading for reading, _ in looked)
+        return _joined(looked)
+
+    async def _read(self, lever: Lever, intended: Placement) -> tuple[Reading | None, str]:
+        """Return what a lever says, and what is missing until it is in effect."""
+        try:
+            reading = await lever.read(intended)
+            missing = await lever.confirm(intended)
+        except ClusterError as error:
+            self._out.recorder.failed(self._release.key, f"{lever.name} read", str(error))
+            return None, f"{lever.name} could not be read"
+        return reading, f"{lever.name}: {reading.problem}" if reading.problem else missing or ""
+
+    async def _guarding(self) -> tuple[Guarding | None, str]:
+        if self._release.status.candidate is None and self._release.status.watch is None:
+            return None, ""
+        try:
+            return await self._out.guardian.of(self._release), ""
+        except (Unusable, ClusterError) as error:
+            return None, str(error)
+
+    def _recall(self, guarding: Guarding | None, observed: Observed) -> None:
+        """Have stable's history read, which the evidence of a new candidate begins with."""
+        wants, candidate = observed.wants, self._release.status.candidate
+        if wants is not None and guarding is not None and candidate is not None:
+            key, grid = self._release.key, guarding.plan.grid
+            self._out.lookout.recall(key, candidate.revision, wants, guarding.spec, grid)
+
+    async def _approval(self) -> str:
+        """Say which approval the next phase waits for; what can't be read has not been given."""
+        release = self._release
+        step = next_phase(release)
+        if step is None or not approval_needed(release, step):
+            return ""
+        try:
+            consents = await self._out.releases.consents(release.namespace)
+        except ClusterError as error:
+            return f"approvals could not be read: {error}"
+        return approval_missing(release, consents, self._now)
+
+    async def _slot(self) -> SlotState | None:
+        candidate = self._release.status.candidate
+        if candidate is None or candidate.stage is not Stage.LOADING:
+            return None
+        slot = self._release.spec.delivery.slots.get(candidate.slot)
+        if slot is None:
+            return SlotState(None, available=False, problem=f"spec.delivery.slots has no {candidate.slot}")
+        try:
+            return await self._out.slots.state(self._release.namespace, slot)
+        except ClusterError as error:
+            return SlotState(None, available=False, problem=str(error))
+
+
+def _joined(looked: Sequence[tuple[Reading | None, str]]) -> Live:
+    """Join the levers' views: the flags come first and know permission, the route knows reach."""
+    (flags, flags_lack), (traffic, traffic_lacks) = looked
+    if flags is None or traffic is None:
+        return Live(None, flags_lack, traffic_lacks)
+    exposure = Exposure()
+    if traffic.candidate is not None:
+        seen = traffic.candidate
+        exposure = replace(exposure, mirror=seen.mirror, cohort=seen.cohort, weight=seen.weight)
+    if flags.candidate is not None:
+        may = flags.candidate
+        exposure = replace(exposure, autonomy=may.autonomy, tools=may.tools, strata=may.strata)
+    return Live(
+        exposure,
+        flags_lack,
+        traffic_lacks,
+        lowered=flags.lowered,
+        halted=flags.halted,
+        missing=flags.missing,
+        lease_until=flags.lease_until,
+    )
+
+
+__all__ = ["Sight", "read"]

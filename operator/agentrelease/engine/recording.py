@@ -1,0 +1,98 @@
+"""How a decision is recorded: its status, with the evidence, the epoch and the head of the decision log.
+
+All of it goes into one write, so that no prefix of it can be seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from agentrelease.core import intent
+from agentrelease.core.exposure import ALL
+from agentrelease.core.reference import write_reference
+from agentrelease.core.steps import INTERVENTIONS, Move
+from agentrelease.engine.observe import ledger_of
+
+if TYPE_CHECKING:
+    from agentrelease.api.release import AgentRelease
+    from agentrelease.api.status import ReleaseStatus
+    from agentrelease.core.chain import Entry
+    from agentrelease.core.decision import Decision
+    from agentrelease.core.ledger import Ledger
+    from agentrelease.engine.outside import Outside
+    from agentrelease.engine.reading import Sight
+
+
+class Record:
+    """What is to be stored and told of one decision."""
+
+    def __init__(self, outside: Outside, sight: Sight, decision: Decision) -> None:
+        self._out = outside
+        self._sight = sight
+        self._release = sight.situation.release
+        self._decision = decision
+        self._entry: Entry | None = None
+        self.status = self._complete()
+
+    async def write(self) -> AgentRelease:
+        """Write the status, and with it which entry of the decision log it is by."""
+        if self._entry is not None:
+            self._out.journal.writing(self._release.key, self._entry)
+        written = await self._out.releases.write_status(self._release, self.status)
+        self._out.journal.seen(written)
+        return written
+
+    def _complete(self) -> ReleaseStatus:
+        """Add evidence, epoch and log head to the status that was decided."""
+        status, move = self._decision.status, self._decision.step.move
+        update: dict[str, object] = {"epoch": max(status.epoch, self._sight.epoch or 0)}
+        ledger = self._sight.observed.ledger
+        if move in (Move.ENTER, Move.STEP_BACK, Move.GIVE_BACK) or move in INTERVENTIONS:
+            update |= self._entered()
+        elif ledger is not None and status.candidate is not None and self._release.status.candidate:
+            update["evidence"] = ledger.to_json()  # of this candidate, not of the watch before it
+        elif ledger is not None and status.watch is not None:
+            update["watch"] = status.watch.model_copy(update={"evidence": _of_watch(ledger, move)})
+        if status.candidate is None and status.watch is None:
+            self._out.lookout.forget(self._release.key)
+        if ledger is not None:
+            self._out.lookout.note(self._release.key, ledger.through)
+        self._entry = self._out.journal.seal(
+            self._sight.situation, self._decision, self._sight.now, self._sight.epoch or 0
+        )
+        if self._entry is not None:
+            update["decision"] = self._entry.head
+        return status.model_copy(update=update)
+
+    def _entered(self) -> dict[str, object]:
+        """Start the safe side anew in a new phase, and freeze stable's record when its traffic ends."""
+        snapshot = self._out.lookout.latest
+        at = snapshot.end if snapshot and snapshot.end else self._sight.now
+        ledger, step = self._sight.observed.ledger, self._decision.step
+        if ledger is None:
+            guarding = self._out.guardian.known(self._release)
+            if guarding is None:
+                return {}
+            # between two exposures nothing was judged, and nothing of that time can be
+            ledger = replace(ledger_of(self._release, guarding.plan, at), through=at)
+        fresh = ledger.enter_phase(at)
+        if step.cause == "GuardrailBreached" or step.move in INTERVENTIONS:
+            found = self._sight.observed.assessment
+            fresh = ledger.forgiven(found.breached if found else (), at)
+        update: dict[str, object] = {"evidence": fresh.to_json()}
+        if self._decision.intended.weight >= ALL and intent.exposure(self._release).weight < ALL:
+            update["reference"] = write_reference(ledger)
+        return update
+
+
+def _of_watch(ledger: Ledger, move: Move) -> str:
+    """Return the watch's evidence: harm goes on from the rollout, and begins anew with every level."""
+    if move in (Move.LOWER_STABLE, Move.RAISE_STABLE):
+        ledger = ledger.forgiven(ledger.metrics.keys() | ledger.events.keys(), ledger.through)
+    elif move is Move.PROMOTE:
+        ledger = ledger.enter_phase(ledger.through)
+    return ledger.to_json()
+
+
+__all__ = ["Record"]

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+import structlog
 from tests.support.controlplane import admin, close_run, control_plane, namespace, open_run
 
 __all__ = ["admin", "control_plane", "namespace"]
+
+
+@pytest.fixture(autouse=True)
+def _leaves_logging_alone():
+    """A test that configures logging and leaves it so breaks those after it that happen to log."""
+    yield
+    left, _ = structlog.is_configured(), structlog.reset_defaults()
+    assert not left, "structlog is still configured; use tests.support.logging"
 
 
 def pytest_configure() -> None:

@@ -6,14 +6,14 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from kubernetes import client
+from tests.support.logging import logging_to
 from tests.support.stage import AGENT, NAMESPACE, Behaviour, Stage
 
-from agentrelease.edges import kinds, logs, recorder
+from agentrelease.edges import kinds, recorder
 from agentrelease.engine.ports import Ref
 
 PLUGIN = Path(sys.executable).parent / "kubectl-agent_release"
@@ -35,8 +35,7 @@ async def rolled_back(uid: str = "u") -> Stage:
 
 def written(stage: Stage, path: Path) -> Path:
     """Write the stream as the operator does, with other lines in between, as `kubectl logs` shows it."""
-    with path.open("w") as stream:
-        logs.configure("info", clock=time.monotonic, stream=stream)
+    with path.open("w") as stream, logging_to(stream):
         for entry in stage.entries:
             recorder.log.info("operator starts", port=8080)
             recorder.stream(entry)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-import time
 
 import pytest
+from tests.support.logging import logging_to
 
 from agentrelease.core.chain import Entry
 from agentrelease.core.record import digest
@@ -16,8 +16,8 @@ from agentrelease.edges import logs, recorder
 @pytest.fixture
 def out():
     stream = io.StringIO()
-    logs.configure("info", clock=time.monotonic, stream=stream)
-    return stream
+    with logging_to(stream):
+        yield stream
 
 
 def entry(**content):

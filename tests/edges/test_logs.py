@@ -3,12 +3,12 @@
 import io
 import json
 import logging
+import os
 import warnings
 
 import pytest
 import structlog
-
-from agentrelease.edges import logs
+from tests.support.logging import logging_to
 
 
 @pytest.fixture
@@ -18,15 +18,9 @@ def time():
 
 @pytest.fixture
 def stream(time):
-    root = logging.getLogger()
-    before = (root.handlers[:], root.level)
     sink = io.StringIO()
-    logs.configure("info", clock=lambda: time[0], stream=sink)
-    yield sink
-    root.handlers[:], level = before
-    root.setLevel(level)
-    logging.captureWarnings(capture=False)
-    structlog.reset_defaults()
+    with logging_to(sink, clock=lambda: time[0]):
+        yield sink
 
 
 def lines(stream):
@@ -105,3 +99,18 @@ def test_a_warning_of_a_library_is_a_line_like_any_other(stream):
         warnings.warn("old ways", DeprecationWarning, stacklevel=1)
     (line,) = lines(stream)
     assert "old ways" in line["event"]
+
+
+def test_a_log_without_a_reader_stops_nobody():
+    reader, writer = os.pipe()
+    os.close(reader)
+    stream = os.fdopen(writer, "w")
+    with logging_to(stream):
+        structlog.get_logger().warning("the flags could not be written")
+    with pytest.raises(BrokenPipeError):
+        stream.close()  # the line was tried, and is still in the buffer
+
+
+def test_a_closed_log_stops_nobody(stream):
+    stream.close()
+    structlog.get_logger().warning("the flags could not be written")

@@ -90,8 +90,9 @@ class AgentProcess:
         self.client.close()
         if self.process.poll() is None:
             self.process.terminate()
-        self.process.stdout.close()
-        return self.process.wait(timeout=20)
+        code = self.process.wait(timeout=20)
+        self.process.stdout.close()  # not before its end: its last line would have nowhere to go
+        return code
 
     def grant(self, level: str, allow=(), ask=(), *, halt=False):
         """Write the flag document that gives every release this level and these tools."""

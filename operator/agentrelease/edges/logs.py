@@ -10,6 +10,7 @@ import logging
 import re
 import sys
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
@@ -42,7 +43,7 @@ def configure(level: str, *, clock: Callable[[], float], stream: TextIO | None =
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        logger_factory=lambda *_: _Unfailing(stream),
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(stream)
@@ -64,6 +65,18 @@ def configure(level: str, *, clock: Callable[[], float], stream: TextIO | None =
     for library in ("kopf", "aiohttp.access", "asyncio", "httpx", "httpcore"):
         logging.getLogger(library).setLevel(max(threshold, logging.WARNING))
     logging.captureWarnings(capture=True)
+
+
+class _Unfailing(structlog.WriteLogger):
+    """Loses a line rather than stop who logs it: a full disk or a broken pipe must not hold up a rollback."""
+
+    def msg(self, message: str) -> None:
+        """Write and flush a line, if that can be done."""
+        with suppress(OSError, ValueError):  # ValueError: the stream was closed
+            super().msg(message)
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = error = critical = exception = msg
 
 
 class Quieter(logging.Filter):

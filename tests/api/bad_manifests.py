@@ -642,6 +642,13 @@ POLICIES = [
         "are worse when higher",
     ),
     _policy(
+        "pairs of a cost",
+        {f"{M}/4/pairs": "cost"},
+        "spec.metrics[4].pairs",
+        "pairs compare two answers that are good or bad each",
+    ),
+    _policy("pairs with a brace", {f"{M}/0/pairs": "a{b}"}, "spec.metrics[0].pairs", "should match"),
+    _policy(
         "unknown direction",
         {f"{M}/0/worseWhen": "sideways"},
         "spec.metrics[0].worseWhen",

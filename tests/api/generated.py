@@ -195,6 +195,8 @@ def metrics(draw) -> dict[str, Any]:
         made |= draw(margins())
     if draw(st.booleans()):
         made |= {"weight": draw(st.floats(0.001, 0.1)), "alpha": draw(st.floats(0.001, 0.2))}
+    if measure in ("good", "bad", "latency") and draw(st.booleans()):
+        made["pairs"] = draw(NAMES)
     levels = st.lists(st.sampled_from(LEVELS), unique=True, max_size=4)
     return made | bounds | draw(st.fixed_dictionaries({}, optional={"whenAutonomy": levels}))
 

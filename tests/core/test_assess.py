@@ -419,7 +419,8 @@ def test_pairs_say_the_same_as_the_rates_that_they_are_about() -> None:
         assert n == m == 100
         assert (x_c - r * x_b) / 100 - d == pytest.approx((only_c + both) - margin.of(only_b + both))
         assert not contrast.tolerance.bounded
-        assert contrast.rate == 0.05
+        shared = 5 * max(0.0, 1 - 1 / relative)  # a tenth of ten pairs, half of them bad in both
+        assert contrast.tolerance.rate == pytest.approx((0.5 + shared / 10) / 10)
 
 
 def test_a_record_without_this_stratum_uses_all_of_it_and_one_without_the_metric_is_blind() -> None:

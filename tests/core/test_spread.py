@@ -7,7 +7,7 @@ from math import inf
 import numpy as np
 import pytest
 
-from agentrelease.core.evidence import Absolute, Concurrent, Count, Frozen
+from agentrelease.core.evidence import Absolute, Cell, Concurrent, Count, Frozen
 from agentrelease.core.spread import Spread, joined
 
 
@@ -19,8 +19,8 @@ def test_the_interval_covers_the_true_difference_at_every_look() -> None:
             p_b = 0.1 * (1 + 0.6 * np.sin(minute / 30))
             p_c = p_b + 0.04
             n, m = int(rng.poisson(30)), int(rng.poisson(570))
-            cell = Count(n, rng.binomial(n, p_c)), Count(m, rng.binomial(m, p_b))
-            spread = spread.after(*cell, 0.1, Concurrent())
+            cell = Cell(Count(n, rng.binomial(n, p_c)), Count(m, rng.binomial(m, p_b)))
+            spread = spread.after(cell, 0.1, Concurrent())
             share = n * m / (n + m)
             weighted, weight = weighted + share * (p_c - p_b), weight + share
             if abs((spread.estimate or 0.0) - weighted / weight) > spread.radius(0.05, 1.0):
@@ -30,10 +30,10 @@ def test_the_interval_covers_the_true_difference_at_every_look() -> None:
 
 
 def test_the_interval_narrows_and_widens_with_doubt() -> None:
-    few = Spread().after(Count(30, 3), Count(570, 57), 0.1, Concurrent())
+    few = Spread().after(Cell(Count(30, 3), Count(570, 57)), 0.1, Concurrent())
     many = few
     for _ in range(200):
-        many = many.after(Count(30, 3), Count(570, 57), 0.1, Concurrent())
+        many = many.after(Cell(Count(30, 3), Count(570, 57)), 0.1, Concurrent())
     assert many.radius(0.05, 1.0) < 0.1 * few.radius(0.05, 1.0)
     assert many.radius(0.05, 3.0) > 1.5 * many.radius(0.05, 1.0)
     assert many.radius(0.01, 1.0) > many.radius(0.05, 1.0)
@@ -41,8 +41,8 @@ def test_the_interval_narrows_and_widens_with_doubt() -> None:
 
 
 def test_the_estimate_compares_like_with_like() -> None:
-    easy = Spread().after(Count(10, 1), Count(990, 99), 0.1, Concurrent())
-    hard = Spread().after(Count(90, 45), Count(10, 5), 0.5, Concurrent())
+    easy = Spread().after(Cell(Count(10, 1), Count(990, 99)), 0.1, Concurrent())
+    hard = Spread().after(Cell(Count(90, 45), Count(10, 5)), 0.5, Concurrent())
     both = joined([easy, hard])
     assert both.estimate == pytest.approx(0.0)
     assert both.weight == pytest.approx(10 * 990 / 1000 + 90 * 10 / 100)
@@ -50,7 +50,7 @@ def test_the_estimate_compares_like_with_like() -> None:
 
 @pytest.mark.parametrize("comparison", [Absolute(), Frozen({})])
 def test_without_stable_beside_it_the_rate_itself_is_estimated(comparison) -> None:
-    spread = Spread().after(Count(40, 10), Count(100, 1), 0.2, comparison)
+    spread = Spread().after(Cell(Count(40, 10), Count(100, 1)), 0.2, comparison)
     assert spread.estimate == 0.25
     assert spread.variation == pytest.approx(10 * 0.8**2 + 30 * 0.2**2)
 
@@ -58,6 +58,6 @@ def test_without_stable_beside_it_the_rate_itself_is_estimated(comparison) -> No
 def test_nothing_seen_is_no_estimate() -> None:
     assert Spread().estimate is None
     assert Spread().radius(0.05, 1.0) == inf
-    assert Spread().after(Count(0, 0), Count(9, 1), 0.1, Concurrent()) == Spread()
-    assert Spread().after(Count(9, 1), Count(0, 0), 0.1, Concurrent()) == Spread()
-    assert Spread().after(Count(9, 1), None, 0.1, Concurrent()) == Spread()
+    assert Spread().after(Cell(Count(0, 0), Count(9, 1)), 0.1, Concurrent()) == Spread()
+    assert Spread().after(Cell(Count(9, 1), Count(0, 0)), 0.1, Concurrent()) == Spread()
+    assert Spread().after(Cell(Count(9, 1)), 0.1, Concurrent()) == Spread()

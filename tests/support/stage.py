@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tests.support.memory_cluster import MemoryCluster
 
 from agentrelease.api.vocabulary import API_VERSION, Autonomy
+from agentrelease.core import pairs
 from agentrelease.core.bundle import digest_of, revision_name
 from agentrelease.core.counters import Sample
 from agentrelease.core.series import Series, Snapshot, Stretch
@@ -32,7 +34,7 @@ from agentrelease.engine.ports import ClusterError, Ref
 from agentrelease.engine.reconcile import Reconciler
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from agentrelease.api.release import AgentRelease
     from agentrelease.core.chain import Entry
@@ -42,6 +44,12 @@ NAMESPACE, AGENT = "shop", "support"
 KEY = f"{NAMESPACE}/{AGENT}"
 START = 1_800_000_000.0
 HOLD = 30  # samples kept, in seconds
+_JOINED = {
+    (False, False): "both_good",
+    (True, True): "both_bad",
+    (True, False): "candidate_only_bad",
+    (False, True): "stable_only_bad",
+}
 
 
 @dataclass(frozen=True)
@@ -99,6 +107,10 @@ class Stage:
         self.forgets = False  # the past can't be read
         self.accepts_routes = True
         self.missing: set[str] = set()  # metrics that nobody exports any more
+        self.joins = False  # a joiner counts pairs: what is hard for one agent is hard for the other
+        self.unheard = 0.0  # share of copies of which the candidate tells no outcome
+        self.pairs: dict[tuple[str, str], Counter[str]] = {}  # by candidate and stable
+        self.paired: dict[tuple[str, str], list[tuple[float, dict[str, int]]]] = {}  # samples of them
         self.exposed: list[tuple[float, str, float]] = []  # (time, revision, weight live)
         self.told = Told()
         self.entries: list[Entry] = []  # what the stream of decisions said
@@ -232,22 +244,46 @@ class Stage:
 
     def _traffic(self) -> None:
         reach, cohort = self.reach(), self.cohort()
+        hardness: list[float] = []
         for revision, (weight, mirror) in reach.items():
             if not revision:
                 continue
             ordinary = sum(self.random.random() < weight for _ in range(self.rate))
             mirrored = sum(self.random.random() < mirror for _ in range(self.rate)) if mirror else 0
-            self._work(revision, ordinary + mirrored)
+            if self.joins and mirrored:
+                hardness = self._join(revision, mirrored)
+            self._work(revision, ordinary + mirrored, hardness=hardness)
             self._work(revision, self.rate // 10 if revision == cohort else 0, "internal")
             self.exposed.append((self.now, revision, weight))
 
-    def _work(self, revision: str, tasks: int, audience: str = "external") -> None:
+    def _join(self, candidate: str, copies: int) -> list[float]:
+        """Count pairs of answers to the same requests, and return how hard each request is."""
+        stable = max(self.reach(), key=lambda revision: self.reach()[revision][0])
+        counted = self.pairs.setdefault(
+            (candidate, stable), Counter(dict.fromkeys((*pairs.JUDGED, *pairs.UNMATCHED), 0))
+        )
+        hardness = [self.random.random() for _ in range(copies)]
+        for hard in hardness:
+            mine, theirs = (hard >= self.behaviours[r].completion for r in (candidate, stable))
+            if self.random.random() < self.unheard:
+                counted["candidate_missing"] += 1
+            else:
+                counted[_JOINED[mine, theirs]] += 1
+        samples = self.paired.setdefault((candidate, stable), [])
+        samples.append((self.now + 0.9, dict(counted)))
+        del samples[:-HOLD]
+        return hardness
+
+    def _work(
+        self, revision: str, tasks: int, audience: str = "external", hardness: Sequence[float] = ()
+    ) -> None:
         tally = self.tallies.setdefault((revision, audience), Tally())
         behaviour = self.behaviours.get(revision, Behaviour())
         # an agent learns of its flags a moment later: it acts by what it reported last
         level = Autonomy(tally.samples[-1][5]) if tally.samples else Autonomy.OBSERVE
-        for _ in range(tasks):
-            good = self.random.random() < behaviour.completion
+        for place in range(tasks):
+            hard = hardness[place] if place < len(hardness) else self.random.random()
+            good = hard < behaviour.completion
             tally.good += good
             tally.bad += not good
             tally.violations += self.random.random() < behaviour.violations
@@ -290,6 +326,10 @@ class Stage:
             samples = tuple(Sample(at, value) for at, value in values)
             found.setdefault(name, []).append(Series(labels, samples))
 
+        for (candidate, stable), samples in self.paired.items():
+            own = {"release": candidate, "stable": stable, "metric": "completion"}
+            for outcome in samples[-1][1]:
+                add(pairs.PAIRS, own | {"outcome": outcome}, [(at, c[outcome]) for at, c in samples])
         for (revision, audience), tally in self.tallies.items():
             own, kept = {"release": revision, "audience": audience}, tally.samples
             add("agentrelease_tasks_total", own | {"outcome": "completed"}, [(s[0], s[1]) for s in kept])

@@ -171,6 +171,11 @@ class Metric(Model):
                 "events, slow tasks and cost are worse when higher",
                 field=".worseWhen",
             ),
+            rule(
+                "!has(self.pairs) || has(self.ratio) || has(self.latency)",
+                "pairs compare two answers that are good or bad each: set them on a ratio or a latency",
+                field=".pairs",
+            ),
         )
     )
 
@@ -186,6 +191,11 @@ class Metric(Model):
     """The share of tasks that took too long."""
     cost: Cost | None = None
     """Mean cost of a task."""
+    pairs: (
+        Annotated[str, Field(pattern=r"^[a-zA-Z0-9]([-a-zA-Z0-9_.:]*[a-zA-Z0-9])?$", max_length=63)] | None
+    ) = None
+    """What both agents judge their answers by while requests are mirrored: the label `metric` of
+    `agentrelease_shadow_pairs_total`. Absent compares the arms' counts. Example: `completion`."""
     worse_when: Literal["higher", "lower"] | None = None
     """Which direction is worse; follows from the metric and may be written for readers."""
     tolerance: Margin | None = None

@@ -12,7 +12,7 @@ from math import ceil, inf, log
 from typing import TYPE_CHECKING
 
 from agentrelease.api.vocabulary import Action, MetricClass
-from agentrelease.core import report, words
+from agentrelease.core import pairs, report, words
 from agentrelease.core.evidence import ALL
 from agentrelease.core.grounds import Grounds, counts, margin_of
 from agentrelease.core.guardrails import MetricVerdict
@@ -142,6 +142,10 @@ def _suspicion(grounds: Grounds) -> str:
             f"sample-ratio mismatch: {arms.candidate:,.0f} of {arms.candidate + arms.stable:,.0f} units "
             f"reached the candidate, {100 * arms.share:g} % were intended"
         )
+    for name, state in grounds.ledger.metrics.items():
+        whole = counts(state, ALL)[0].n
+        if pairs.too_many(state.unmatched, whole):
+            return f"{name}: {words.unmatched(state.unmatched, whole)}"
     suspect = grounds.suspect()
     return f"suspect: {_harm(grounds, suspect)}" if suspect else ""
 
@@ -170,8 +174,8 @@ def _unproven(grounds: Grounds) -> str:
     if not waiting:
         return ""
     needed, guardrail, group = max(waiting, key=lambda w: w[0])
-    both = counts(grounds.ledger.metrics[guardrail.name], group)
-    said = words.collecting(margin_of(guardrail, group), *both, needed)
+    seen = grounds.seen_of(guardrail, group)
+    said = words.collecting(margin_of(guardrail, group), seen, needed)
     return f"collecting: {guardrail.name}{words.where(group)}: {said}"
 
 
@@ -207,11 +211,11 @@ def _event(grounds: Grounds, guardrail: Guardrail) -> str:
 
 def _harm(grounds: Grounds, guardrail: Guardrail) -> str:
     harm = grounds.standing.harm[guardrail.name]
-    both = counts(grounds.ledger.metrics[guardrail.name], harm.stratum)
+    seen = grounds.seen_of(guardrail, harm.stratum)
     limit = f"the bound of {100 * (guardrail.bound or 0):g} %" if harm.absolute else str(guardrail.tolerance)
     enough = 1.0 / (grounds.plan.false_rollback * guardrail.weight)
     return (
-        f"{guardrail.name}{words.where(harm.stratum)} is worse than {limit}: {words.against(*both)}; "
+        f"{guardrail.name}{words.where(harm.stratum)} is worse than {limit}: {words.against(seen)}; "
         f"odds {words.odds(harm.log_evidence)}, {enough:,.0f} to 1 are enough"
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from agentrelease.core import pairs
 from agentrelease.core.evidence import Block, Cell, Count, stratum_key
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class Span:
     """Which part of which series a block is made from.
 
     Times are unix seconds; ``audience`` keeps only series of that audience, ``""`` keeps all.
+    ``mirrored`` says that the candidate sees copies of stable's requests, and ``paired`` names the metrics
+    that were compared in pairs before: they stay so, and are unknown while their pairs are.
     """
 
     namespace: str
@@ -38,6 +41,8 @@ class Span:
     end: float
     audience: str = ""
     stable_audience: str = ""
+    mirrored: bool = False
+    paired: frozenset[str] = frozenset()
 
 
 def metrics_read(spec: GuardrailPolicySpec) -> frozenset[str]:
@@ -51,6 +56,8 @@ def metrics_read(spec: GuardrailPolicySpec) -> frozenset[str]:
             names |= {f"{metric.latency.histogram}_bucket", f"{metric.latency.histogram}_count"}
         if metric.cost is not None:
             names |= {metric.cost.metric, metric.cost.of.metric}
+        if metric.pairs is not None:
+            names.add(pairs.PAIRS)
     return frozenset(names)
 
 
@@ -86,6 +93,9 @@ def _selectors(metric: Metric) -> Iterable[Selector]:
 
 
 def _cells(snapshot: Snapshot, metric: Metric, span: Span, strata: tuple[str, ...]) -> Mapping[str, Cell]:
+    paired = _paired(snapshot, metric, span, strata)
+    if paired is not None:
+        return paired
     candidate = _counts(snapshot, metric, span, span.candidate, span.audience, strata)
     stable = (
         {}
@@ -93,6 +103,19 @@ def _cells(snapshot: Snapshot, metric: Metric, span: Span, strata: tuple[str, ..
         else _counts(snapshot, metric, span, span.stable, span.stable_audience, strata)
     )
     return {key: Cell(candidate.get(key), stable.get(key)) for key in candidate.keys() | stable.keys()}
+
+
+def _paired(
+    snapshot: Snapshot, metric: Metric, span: Span, strata: tuple[str, ...]
+) -> Mapping[str, Cell] | None:
+    """Return pairs of answers to the same requests; ``None`` where nobody counts any."""
+    if not span.mirrored or metric.pairs is None or span.stable is None:
+        return None
+    series = snapshot.of(pairs.PAIRS, span.namespace, span.agent)
+    labels = pairs.labels_of(span.candidate, span.stable, metric.pairs)
+    if metric.name not in span.paired and not pairs.exported(series, labels):
+        return None
+    return pairs.cells(lambda outcome: _sums(series, {**labels, "outcome": outcome}, "", span, strata))
 
 
 def _counts(

@@ -23,27 +23,35 @@ RECORD_RISK = 0.01
 """Probability that one metric's record misleads: that a true rate lies outside the limits taken for it."""
 
 DISAGREEMENT = 0.5
-"""Expected share of stable's bad pairs in which only stable is bad; affects power only."""
+"""Expected share of stable's bad pairs in which only stable is bad, before any; affects power only."""
+
+PSEUDO_PAIRS = 10.0
+"""Weight of that expectation, in pairs."""
 
 _INSIDE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """One null hypothesis: margin ``(r, d)``, both arms' ``(n, x)``, and whether ``x`` is at most ``n``."""
+    """One null hypothesis: margin ``(r, d)``, both arms' ``(n, x)``, and whether ``x`` is at most ``n``.
+
+    ``rate`` is the rate of stable's ``x`` that was expected before the block.
+    """
 
     margin: Pair
     candidate: Pair
     stable: Pair = (0.0, 0.0)
     bounded: bool = False
+    rate: float = 0.0
 
-    def boundary(self, rate: float) -> float:
-        """The candidate's rate on the margin when stable's is ``rate``."""
-        return self.margin[0] * rate + self.margin[1]
+    @property
+    def boundary(self) -> float:
+        """The candidate's rate on the margin when stable's is as expected."""
+        return self.margin[0] * self.rate + self.margin[1]
 
-    def log_e_value(self, alternative: float, rate: float) -> float:
-        """``ln S`` against the alternative that candidate and stable have these rates."""
-        rates = (alternative, rate)
+    def log_e_value(self, alternative: float) -> float:
+        """``ln S`` against the alternative that the candidate has this rate and stable the expected one."""
+        rates = (alternative, self.rate)
         if self.bounded and bounded.fits(self.margin, rates):
             return bounded.log_e_value(self.margin, rates, self.candidate, self.stable)
         return statistics.log_e_value(self.margin, rates, self.candidate, self.stable)
@@ -51,18 +59,16 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """The three tests of a block, and the stable rate that was expected before it."""
+    """The three tests of a block."""
 
-    rate: float
     tolerance: Test
     max_harm: Test
     max_harm_alone: Test
 
     def harm(self) -> list[float]:
         """Log e-values against "within tolerance", one for each alternative."""
-        test, rate = self.tolerance, self.rate
-        boundary = test.boundary(rate)
-        return [test.log_e_value(statistics.harmful(boundary, h), rate) for h in statistics.HORIZONS]
+        test = self.tolerance
+        return [test.log_e_value(statistics.harmful(test.boundary, h)) for h in statistics.HORIZONS]
 
     def safe(self) -> list[float]:
         """Log e-values against "at least max harm", one for each alternative."""
@@ -73,20 +79,27 @@ class Contrast:
         return self._safe(self.max_harm_alone, statistics.SAFE_STEPS[0])
 
     def _safe(self, test: Test, step: float) -> float:
-        inside = _INSIDE * test.boundary(self.rate)
-        return test.log_e_value(min(self.rate * step, inside), self.rate)
+        return test.log_e_value(min(test.rate * step, _INSIDE * test.boundary))
 
 
 def against_bound(bound: float, count: Count, *, bounded: bool) -> Contrast:
     """Set a count against a plain bound on its bad rate."""
-    test = Test((0.0, bound), (count.n, count.x), bounded=bounded)
-    return Contrast(0.5 * bound, test, test, test)
+    test = Test((0.0, bound), (count.n, count.x), bounded=bounded, rate=0.5 * bound)
+    return Contrast(test, test, test)
 
 
 def against_reference(
-    guardrail: Guardrail, key: str, cell: Cell, comparison: Comparison, rate: float
+    guardrail: Guardrail,
+    key: str,
+    cell: Cell,
+    comparison: Comparison,
+    rate: float,
+    before: Pairs | None = None,
 ) -> Contrast | None:
-    """Set one cell against its reference; ``None`` where a needed arm is unknown or there is none."""
+    """Set one cell against its reference; ``None`` where a needed arm is unknown or there is none.
+
+    ``rate`` is the stable rate to expect and ``before`` the pairs of earlier blocks.
+    """
     if cell.candidate is None or isinstance(comparison, Absolute):
         return None
     if isinstance(comparison, Frozen):
@@ -98,9 +111,9 @@ def against_reference(
     candidate, stable = (cell.candidate.n, cell.candidate.x), (cell.stable.n, cell.stable.x)
     margins = (guardrail.tolerance, guardrail.max_harm, guardrail.max_harm_stratum)
     if isinstance(comparison, Paired) and cell.both is not None:
-        tests = [_disagreement(m.pair(), candidate, stable, cell.both) for m in margins]
-        return Contrast(DISAGREEMENT * rate, *tests)
-    return Contrast(rate, *(Test(m.pair(), candidate, stable, guardrail.bounded) for m in margins))
+        now = Pairs(cell.candidate.n, cell.candidate.x, cell.stable.x, cell.both)
+        return Contrast(*(disagreement(m.pair(), now, (before or Pairs()).expecting(rate)) for m in margins))
+    return Contrast(*(Test(m.pair(), candidate, stable, guardrail.bounded, rate) for m in margins))
 
 
 def recorded(comparison: Frozen, metric: str, key: str) -> Count | None:
@@ -129,19 +142,52 @@ def _against_record(guardrail: Guardrail, count: Count, record: Count, strata: i
         guardrail.max_harm.of(low),
         guardrail.max_harm_stratum.of(low),
     )
-    tests = [Test((0.0, bound), (count.n, count.x), bounded=guardrail.bounded) for bound in margins]
-    return Contrast((record.x + 0.5) / (record.n + 1.0), *tests)
+    rate = (record.x + 0.5) / (record.n + 1.0)
+    tests = [
+        Test((0.0, bound), (count.n, count.x), bounded=guardrail.bounded, rate=rate) for bound in margins
+    ]
+    return Contrast(*tests)
 
 
-def _disagreement(margin: Pair, candidate: Pair, stable: Pair, both: float) -> Test:
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """``n`` requests that both arms answered: bad for the candidate, for stable, and for both."""
+
+    n: float = 0.0
+    candidate: float = 0.0
+    stable: float = 0.0
+    both: float = 0.0
+
+    def expecting(self, rate: float) -> Pairs:
+        """Return these pairs and a few more as they are expected where stable is bad at ``rate``."""
+        bad = PSEUDO_PAIRS * rate
+        shared = (1.0 - DISAGREEMENT) * bad
+        return Pairs(self.n + PSEUDO_PAIRS, self.candidate + bad, self.stable + bad, self.both + shared)
+
+    def apart(self, r: float) -> Pair:
+        """What counts for the candidate and for stable at a relative margin ``r``; see ``disagreement``."""
+        alone_c, alone_b = self.candidate - self.both, self.stable - self.both
+        if r >= 1.0:
+            return alone_c, alone_b + (1.0 - 1.0 / r) * self.both
+        return alone_c + (1.0 - r) * self.both, alone_b
+
+
+def disagreement(margin: Pair, now: Pairs, before: Pairs) -> Test:
     """Test pairs that disagree.
 
-    ``pC <= r pB + d`` says the same as ``p10 <= r (p01 + (1 - 1/r) p11) + d``; the share ``1 - 1/r`` of a
-    pair that is bad in both arms is an outcome in [0, 1], for which the statistic is valid.
+    With ``p10`` (only the candidate is bad), ``p01`` (only stable) and ``p11`` (both), ``pC <= r pB + d``
+    says ``p10 <= r (p01 + w p11) + d`` with ``w = 1 - 1/r``, and for ``r < 1`` it says
+    ``p10 + (1 - r) p11 <= r p01 + d``. So a pair brings the candidate ``u`` and stable ``v``, both in [0, 1]
+    and never both at once. ``S`` multiplies ``kC^u kB^v`` over the pairs; as ``k^w <= 1 + w (k - 1)``,
+
+        E[kC^u kB^v] <= 1 + E[u] (kC - 1) + E[v] (kB - 1) <= exp(E[u] (kC - 1) + E[v] (kB - 1))
+
+    which is the very bound that :mod:`agentrelease.core.statistics` rests on: ``E[S] <= 1`` for all ``p10``,
+    ``p01`` and ``p11`` within the null, however strongly the two answers depend on each other. With
+    ``r = 1`` pairs that agree count for nothing; with ``d = 0`` too, the boundary is the classic one of
+    discordant pairs, one half. The sharper form of :mod:`agentrelease.core.bounded` multiplies arms that are
+    independent, and these are not.
     """
     r, _ = margin
-    (n, x_c), (_, x_b) = candidate, stable
-    alone_c, alone_b = x_c - both, x_b - both
-    if r >= 1.0:
-        return Test(margin, (n, alone_c), (n, alone_b + (1.0 - 1.0 / r) * both))
-    return Test(margin, (n, alone_c + (1.0 - r) * both), (n, alone_b))
+    u, v = now.apart(r)
+    return Test(margin, (now.n, u), (now.n, v), rate=max(before.apart(r)[1] / before.n, 1e-6))

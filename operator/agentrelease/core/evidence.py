@@ -41,12 +41,14 @@ class Cell:
 
     ``both`` is for paired evidence only (the same request answered by both arms): the pairs that
     ended badly in *both*. Without it pairs are compared as if they were independent, which is
-    valid as long as a hard request is hard for both arms.
+    valid as long as a hard request is hard for both arms. ``unmatched`` counts copies of a request of
+    which only one arm was heard; they are in neither count.
     """
 
     candidate: Count | None = None
     stable: Count | None = None
     both: float | None = None
+    unmatched: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,12 @@ def folded(cells: Mapping[str, Cell], kept: Collection[str], required: Iterable[
     if not rest:
         return cells
     both = None if any(cell.both is None for cell in rest) else sum(cell.both or 0.0 for cell in rest)
-    other = Cell(total(cell.candidate for cell in rest), total(cell.stable for cell in rest), both)
+    other = Cell(
+        total(cell.candidate for cell in rest),
+        total(cell.stable for cell in rest),
+        both,
+        sum(cell.unmatched for cell in rest),
+    )
     return {**own, OTHER: other}
 
 

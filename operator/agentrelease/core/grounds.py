@@ -7,6 +7,7 @@ from math import log
 from typing import TYPE_CHECKING
 
 from agentrelease.core import planner
+from agentrelease.core.contrast import Pairs
 from agentrelease.core.evidence import Count, matches
 from agentrelease.core.guardrails import MetricVerdict
 from agentrelease.core.standing import log_safety, safe, stand
@@ -19,6 +20,20 @@ if TYPE_CHECKING:
     from agentrelease.core.wealth import MetricState
 
 ABSOLUTE = "absolute"
+PAIRED = "paired"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was counted in this phase: both arms and, where answers were compared in pairs, the ``pairs``.
+
+    ``note`` says what is special about it.
+    """
+
+    candidate: Count
+    stable: Count
+    pairs: Pairs | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +86,27 @@ class Grounds:
     def needed(self, guardrail: Guardrail) -> dict[str, float]:
         """Expected further candidate tasks until harm is excluded, by group that has to pass."""
         state = self.ledger.metrics[guardrail.name]
-        found = {"": planner.remaining(guardrail, log_safety(state), *counts(state, ""))}
+        found = {"": self._needed(guardrail, "", log_safety(state))}
         for group in self.plan.required:
-            log_safe = state.required.get(group, 0) / UNIT
-            found[group] = planner.remaining(guardrail, log_safe, *counts(state, group), alone=True)
+            found[group] = self._needed(guardrail, group, state.required.get(group, 0) / UNIT)
         return found
+
+    def _needed(self, guardrail: Guardrail, group: str, log_safe: float) -> float:
+        seen = self.seen_of(guardrail, group)
+        if seen.pairs is None:
+            return planner.remaining(guardrail, log_safe, seen.candidate, seen.stable, alone=bool(group))
+        return planner.remaining_pairs(guardrail, log_safe, seen.pairs, alone=bool(group))
+
+    def seen_of(self, guardrail: Guardrail, key: str) -> Seen:
+        """What was counted of a guardrail in the strata that a key names."""
+        state = self.ledger.metrics[guardrail.name]
+        candidate, stable = counts(state, key)
+        if state.paired:
+            both = sum([s.both for k, s in state.strata.items() if matches(key, k)])
+            return Seen(candidate, stable, Pairs(candidate.n, candidate.x, stable.x, both))
+        without = guardrail.pairs and self.ledger.mode == PAIRED
+        note = f"compared arm by arm, because no pairs of {guardrail.pairs} are exported" if without else ""
+        return Seen(candidate, stable, note=note)
 
 
 def margin_of(guardrail: Guardrail, group: str) -> Margin:

@@ -79,7 +79,8 @@ class Guardrail:
     ``weight`` is this metric's share of the false-rollback risk, ``alpha`` the risk of promoting
     although harm is as large as ``max_harm``. ``ceiling`` bounds the bad rate and ``floor`` the good rate
     by themselves, without stable. ``bounded`` says that one exposure can be bad at most once.
-    ``expected`` is the bad rate to start the plug-in from; it affects power only.
+    ``expected`` is the bad rate to start the plug-in from; it affects power only. ``pairs`` names what agents
+    judge their answers by where both answer the same request; empty compares the arms.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Guardrail:
     when_autonomy: frozenset[Autonomy] = frozenset()
     expected: float = 0.05
     bounded: bool = False
+    pairs: str = ""
 
     @property
     def bound(self) -> float | None:

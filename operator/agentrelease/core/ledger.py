@@ -260,20 +260,25 @@ def _dump(state: MetricState, places: Mapping[str, int]) -> list[Any]:
     bets = [list(state.pooled), list(state.bound), list(state.safe), dict(state.required)]
     seen = state.scatter
     scatter = [seen.seen, seen.pairs, seen.waiting.n, seen.waiting.x]
-    return [*bets, state.known_at, strata, scatter]
+    both = {places[key]: s.both for key, s in state.strata.items() if s.both}
+    kind = [[state.paired, state.unmatched, *both.items()]] if state.paired is not None else []
+    return [*bets, state.known_at, strata, scatter, *kind]
 
 
 def _load(entry: list[Any], names: list[str]) -> MetricState:
-    pooled, bound, safe, required, known_at, strata, (seen, pairs, n, x) = entry
+    pooled, bound, safe, required, known_at, strata, (seen, pairs, n, x), *kind = entry
+    paired, unmatched, *both = kind[0] if kind else (None, 0)
+    shared = dict(both)
     return MetricState(
         tuple(pooled), tuple(bound), tuple(safe), required, known_at,
-        {names[row[0]]: _stratum(*row[1:]) for row in strata}, Scatter(seen, pairs, Count(n, x)),
+        {names[row[0]]: _stratum(shared.get(row[0], 0), *row[1:]) for row in strata},
+        Scatter(seen, pairs, Count(n, x)), paired, unmatched,
     )  # fmt: skip
 
 
-def _stratum(stake: int, *rest: Any) -> StratumState:
+def _stratum(both: float, stake: int, *rest: Any) -> StratumState:
     past_n, past_x, n_c, x_c, n_b, x_b, shift, weight, variation, *harm = rest
     return StratumState(
         tuple(harm), stake, Count(past_n, past_x), Count(n_c, x_c), Count(n_b, x_b),
-        Spread(shift, weight, variation),
+        Spread(shift, weight, variation), both,
     )  # fmt: skip

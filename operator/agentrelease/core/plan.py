@@ -125,6 +125,7 @@ def _guardrail(metric: api.Metric, weight: float, path: str) -> Guardrail:
         expected=defaults.expected,
         bounded=kind in {Kind.LATENCY, Kind.COST}
         or (metric.ratio is not None and metric.ratio.good is not None),
+        pairs=metric.pairs or "",
     )
 
 

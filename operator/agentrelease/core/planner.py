@@ -6,17 +6,19 @@ cannot disagree. Numbers are expectations at the rates given; single runs vary a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil, inf, log
 from typing import TYPE_CHECKING
 
 from agentrelease.core import bounded, statistics
+from agentrelease.core.contrast import disagreement
 from agentrelease.core.ledger import LATER
 from agentrelease.core.standing import POOLED_SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from agentrelease.core.contrast import Pairs
     from agentrelease.core.evidence import Count
     from agentrelease.core.guardrails import Guardrail, Margin, Plan
 
@@ -137,4 +139,20 @@ def remaining(
     ratio = stable.n / candidate.n if candidate.n > 0 and stable.n > 0 else _RATIO
     margin = guardrail.max_harm_stratum if alone else guardrail.max_harm
     gain = information(guardrail, margin, rate, rate, ratio)
+    return ceil(missing / gain) if gain > 0.0 else inf
+
+
+def remaining_pairs(guardrail: Guardrail, log_safety: float, seen: Pairs, *, alone: bool = False) -> float:
+    """Expected further pairs until harm is excluded, if as many are bad in the candidate alone as in stable.
+
+    ``seen`` are the pairs so far; before any, answers are expected to differ as the test expects it.
+    """
+    missing = log(1.0 / guardrail.alpha) - log_safety
+    if missing <= 0.0:
+        return 0.0
+    margin = guardrail.max_harm_stratum if alone else guardrail.max_harm
+    known = seen.expecting(seen.stable / seen.n if seen.n > 0 else guardrail.expected)
+    even = replace(known, candidate=known.stable)
+    test = disagreement(margin.pair(), even, even)
+    gain = test.log_e_value(test.candidate[1] / test.candidate[0]) / test.candidate[0]
     return ceil(missing / gain) if gain > 0.0 else inf

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from agentrelease.core import words
 from agentrelease.core.evidence import ALL, Count, matches
-from agentrelease.core.grounds import counts, margin_of
+from agentrelease.core.grounds import margin_of
 from agentrelease.core.guardrails import MetricVerdict
 from agentrelease.core.spread import joined
 from agentrelease.core.standing import log_safety
@@ -98,7 +98,7 @@ def _strata(grounds: Grounds, guardrail: Guardrail, said: MetricVerdict) -> list
             harm = onset.log_evidence(state.strata[key].harm, state.strata[key].stake)
             line = _line(grounds, guardrail, key, said, _Logs(harm))
             if said in _UNDECIDED:
-                line = replace(line, why=words.watched(line.candidate, line.stable))
+                line = replace(line, why=words.watched(grounds.seen_of(guardrail, key)))
             rows.append(line)
     return rows
 
@@ -115,7 +115,7 @@ def _line(
     grounds: Grounds, guardrail: Guardrail, key: str, verdict: MetricVerdict, logs: _Logs
 ) -> MetricReport:
     plan, state = grounds.plan, grounds.ledger.metrics[guardrail.name]
-    candidate, stable = counts(state, key)
+    seen = grounds.seen_of(guardrail, key)
     spread = joined(s.spread for k, s in state.strata.items() if matches(key, k))
     middle, radius = spread.estimate, spread.radius(INTERVAL_RISK, grounds.ledger.phi(plan)[guardrail.name])
     known = middle is not None and radius < inf
@@ -124,8 +124,8 @@ def _line(
         metric_class=guardrail.metric_class,
         stratum=key,
         verdict=verdict,
-        candidate=candidate,
-        stable=stable,
+        candidate=seen.candidate,
+        stable=seen.stable,
         estimate=middle,
         interval=(max(-1.0, middle - radius), min(1.0, middle + radius))
         if middle is not None and known
@@ -135,5 +135,5 @@ def _line(
         safe_evidence=logs.safe / _TEN,
         safe_bound=-log(guardrail.alpha) / _TEN,
         needed=logs.needed,
-        why=words.metric(guardrail, margin_of(guardrail, key), (candidate, stable), verdict, logs.needed),
+        why=words.metric(guardrail, margin_of(guardrail, key), seen, verdict, logs.needed),
     )

@@ -4,7 +4,8 @@ The estimate weights strata and blocks as Mantel and Haenszel do, so that neithe
 of traffic moves it. The interval is an empirical-Bernstein confidence sequence (Howard, Ramdas,
 McAuliffe, Sekhon, "Time-uniform, nonparametric, nonasymptotic confidence sequences", 2021): for Y in [0, 1]
 and a predicted m, ``exp(l (Y - E Y) - psi(l) (Y - m)^2)`` with ``psi(l) = -ln(1 - l) - l`` has expectation at
-most 1. It holds for the weighted mean of the true differences, for outcomes in [0, 1].
+most 1. It holds for the weighted mean of the true differences, for outcomes in [0, 1]. A pair of answers
+is one outcome in [0, 1]: ``(1 + candidate - stable) / 2``, predicted to be a half.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from agentrelease.core.rounding import short
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from agentrelease.core.evidence import Comparison, Count
+    from agentrelease.core.evidence import Cell, Comparison, Count
 
 _BETS = tuple(0.75 * 0.5**k for k in range(14))
 
@@ -32,12 +33,18 @@ class Spread:
     weight: float = 0
     variation: float = 0
 
-    def after(self, candidate: Count, stable: Count | None, rate: float, comparison: Comparison) -> Spread:
+    def after(self, cell: Cell, rate: float, comparison: Comparison) -> Spread:
         """Return the sums after one more block; ``rate`` was predicted before it."""
+        candidate, stable = cell.candidate, cell.stable
+        if candidate is None:
+            return self
         if isinstance(comparison, (Absolute, Frozen)):
             return self._plus(candidate.x, candidate.n, _variation(candidate, rate))
         if stable is None or candidate.n <= 0 or stable.n <= 0:
             return self
+        if cell.both is not None:
+            differ = candidate.x + stable.x - 2.0 * cell.both
+            return self._plus((candidate.x - stable.x) / 2.0, candidate.n / 2.0, differ / 4.0)
         whole = candidate.n + stable.n
         to_candidate, to_stable = stable.n / whole, candidate.n / whole
         return self._plus(

@@ -12,7 +12,7 @@ from math import exp, log
 from typing import TYPE_CHECKING
 
 from agentrelease.core import statistics
-from agentrelease.core.contrast import against_bound, against_reference
+from agentrelease.core.contrast import Pairs, against_bound, against_reference
 from agentrelease.core.dispersion import Scatter
 from agentrelease.core.evidence import Absolute, Count, folded, matches, total
 from agentrelease.core.rounding import exact, short
@@ -48,7 +48,8 @@ class StratumState:
     """One metric in one stratum.
 
     ``harm`` is the wealth of harm confined here, one per alternative, from an initial ``stake``; ``past``
-    the decaying count of stable; ``candidate``, ``stable`` and ``spread`` belong to this phase.
+    the decaying count of stable; ``candidate``, ``stable``, ``both`` and ``spread`` belong to this phase.
+    ``both`` counts pairs that were bad in both arms, where answers are compared in pairs.
     """
 
     harm: tuple[int, ...] = _HARM
@@ -57,11 +58,21 @@ class StratumState:
     candidate: Count = _NONE
     stable: Count = _NONE
     spread: Spread = _LEVEL
+    both: float = 0
+
+    @property
+    def pairs(self) -> Pairs:
+        """This phase's counts as pairs."""
+        return Pairs(self.candidate.n, self.candidate.x, self.stable.x, self.both)
 
 
 @dataclass(frozen=True, slots=True)
 class MetricState:
-    """One metric: wealth of common harm, of the bound, of safety, and of each required group's safety."""
+    """One metric: wealth of common harm, of the bound, of safety, and of each required group's safety.
+
+    ``paired`` says whether the last evidence was pairs of answers, ``None`` before any; ``unmatched`` counts
+    this phase's copies of requests of which only one side was heard.
+    """
 
     pooled: tuple[int, ...] = _HARM
     bound: tuple[int, ...] = _HARM
@@ -70,13 +81,17 @@ class MetricState:
     known_at: float = 0.0
     strata: Mapping[str, StratumState] = field(default_factory=dict)
     scatter: Scatter = _EVEN
+    paired: bool | None = None
+    unmatched: float = 0
 
     def enter_phase(self, at: float) -> MetricState:
         """Forget what belongs to a phase: safety, sample counts, and the time without evidence."""
         strata = {
-            key: replace(s, candidate=_NONE, stable=_NONE, spread=_LEVEL) for key, s in self.strata.items()
+            key: replace(s, candidate=_NONE, stable=_NONE, spread=_LEVEL, both=0)
+            for key, s in self.strata.items()
         }
-        return replace(self, safe=_SAFE, required={}, known_at=max(at, self.known_at), strata=strata)
+        known_at = max(at, self.known_at)
+        return replace(self, safe=_SAFE, required={}, known_at=known_at, strata=strata, unmatched=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +186,13 @@ def absorb(
     Evidence divides by ``phi``, the dispersion. A block that may not raise exposure can still lower
     the safe side, so leaving blocks out never helps the candidate.
     """
+    state, cells = _of_one_kind(state, cells)
     cells = folded(cells, state.strata, step.required)
     strata = _opened(state.strata, cells, step.onset)
     found: dict[str, Contrast] = {}
     for key, cell in cells.items():
-        contrast = against_reference(guardrail, key, cell, step.comparison, plug_in(guardrail, strata[key]))
+        rate, seen = plug_in(guardrail, strata[key]), strata[key].pairs
+        contrast = against_reference(guardrail, key, cell, step.comparison, rate, seen)
         if contrast is not None:
             found[key] = contrast
     harm = {key: [value / phi for value in contrast.harm()] for key, contrast in found.items()}
@@ -192,7 +209,23 @@ def absorb(
             key: _moved(guardrail, s, cells.get(key), harm.get(key, _HARM), step) for key, s in strata.items()
         },
         scatter=state.scatter.after(total(cell.stable for cell in cells.values()) or _NONE),
+        paired=state.paired,
+        unmatched=exact(state.unmatched + sum(cell.unmatched for cell in cells.values())),
     )
+
+
+def _of_one_kind(state: MetricState, cells: Mapping[str, Cell]) -> tuple[MetricState, Mapping[str, Cell]]:
+    """Keep pairs and arms apart: a block in which the kind of evidence changes is none.
+
+    A request that was counted by arms in one block may be counted in a pair in the next one, and no request
+    may be evidence twice. What the phase has seen of the other kind is forgotten, harm apart.
+    """
+    if not cells:
+        return state, cells
+    paired = any(cell.both is not None for cell in cells.values())
+    if state.paired is None or paired is state.paired:
+        return replace(state, paired=paired), cells
+    return replace(state.enter_phase(state.known_at), paired=paired), {}
 
 
 def plug_in(guardrail: Guardrail, state: StratumState) -> float:
@@ -266,7 +299,8 @@ def _moved(
         past=state.past if cell.stable is None else _faded(state.past, cell.stable),
         candidate=_sum(state.candidate, cell.candidate),
         stable=state.stable if cell.stable is None else _sum(state.stable, cell.stable),
-        spread=state.spread.after(cell.candidate, cell.stable, rate, step.comparison),
+        spread=state.spread.after(cell, rate, step.comparison),
+        both=exact(state.both + (cell.both or 0)),
     )
 
 

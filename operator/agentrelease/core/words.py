@@ -9,6 +9,7 @@ from agentrelease.core.guardrails import MetricVerdict
 
 if TYPE_CHECKING:
     from agentrelease.core.evidence import Count
+    from agentrelease.core.grounds import Seen
     from agentrelease.core.guardrails import Guardrail, Margin
 
 
@@ -19,9 +20,24 @@ def share(count: Count) -> str:
     return f"{_number(count.x)} of {_number(count.n)} ({100 * count.x / count.n:.3g} %)"
 
 
-def against(candidate: Count, stable: Count) -> str:
-    """Say both arms, or the candidate alone where stable has nothing."""
-    return f"{share(candidate)} bad" + (f" against {share(stable)} in stable" if stable.n > 0 else "")
+def against(seen: Seen) -> str:
+    """Say both arms, or the candidate alone where stable has nothing; pairs by which side was bad."""
+    if seen.pairs is not None:
+        alone_c, alone_b = seen.pairs.apart(1.0)
+        return (
+            f"{_number(seen.pairs.n)} pairs of answers to the same request: {_number(alone_c)} bad only in "
+            f"the candidate, {_number(alone_b)} only in stable, {_number(seen.pairs.both)} in both"
+        )
+    beside = f" against {share(seen.stable)} in stable" if seen.stable.n > 0 else ""
+    return f"{share(seen.candidate)} bad{beside}" + (f" ({seen.note})" if seen.note else "")
+
+
+def unmatched(copies: float, whole: float) -> str:
+    """Say that too many copies of requests have an outcome on one side only."""
+    return (
+        f"{_number(copies)} of {_number(copies + whole)} copied requests were judged on one side only; "
+        f"what the other side made of them is unknown"
+    )
 
 
 def where(key: str) -> str:
@@ -36,11 +52,9 @@ def odds(log_evidence: float) -> str:
     return f"{_number(float(f'{2.718281828459045**log_evidence:.3g}'))} to 1"
 
 
-def metric(
-    guardrail: Guardrail, margin: Margin, both: tuple[Count, Count], verdict: MetricVerdict, needed: float
-) -> str:
+def metric(guardrail: Guardrail, margin: Margin, counted: Seen, verdict: MetricVerdict, needed: float) -> str:
     """Say why a metric got its verdict; ``margin`` is the harm to exclude."""
-    seen = against(*both)
+    seen = against(counted)
     match verdict:
         case MetricVerdict.PASS:
             return f"{seen}: harm of {margin} is excluded"
@@ -53,21 +67,21 @@ def metric(
         case MetricVerdict.UNJUDGED:
             return f"{seen}: there is no stable revision to compare with and no ceiling or floor is set"
         case MetricVerdict.COLLECTING:
-            return collecting(margin, *both, needed)
+            return collecting(margin, counted, needed)
 
 
-def collecting(margin: Margin, candidate: Count, stable: Count, needed: float) -> str:
+def collecting(margin: Margin, counted: Seen, needed: float) -> str:
     """Say what is still needed to exclude harm of a margin."""
-    seen = against(candidate, stable)
+    seen = against(counted)
     if needed == inf:
         return f"{seen}: harm of {margin} cannot be excluded at this rate, however many tasks there are"
     wait = f"about {_number(needed)} more candidate tasks are needed"
     return f"{seen}: harm of {margin} is not excluded yet; {wait}"
 
 
-def watched(candidate: Count, stable: Count) -> str:
+def watched(counted: Seen) -> str:
     """Say a stratum that is watched for harm and need not be proven safe by itself."""
-    return f"{against(candidate, stable)}: watched for harm"
+    return f"{against(counted)}: watched for harm"
 
 
 def event(guardrail: Guardrail, count: float, verdict: MetricVerdict) -> str:

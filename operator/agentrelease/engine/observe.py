@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 from agentrelease.api.status import Stage
 from agentrelease.core import blocks, intent
 from agentrelease.core.assess import Assessment, Requirements, assess
-from agentrelease.core.evidence import Absolute, Comparison, Concurrent, Count, Frozen, stratum_key
+from agentrelease.core.evidence import (
+    Absolute,
+    Comparison,
+    Concurrent,
+    Count,
+    Frozen,
+    Paired,
+    stratum_key,
+)
 from agentrelease.core.exposure import ALL, Exposure
 from agentrelease.core.forecast import Flow, Outlook, outlook
 from agentrelease.core.in_effect import difference, reported
@@ -198,9 +206,16 @@ def comparison(release: AgentRelease, exposure: Exposure, start: float, grid: fl
     if exposure.weight >= ALL:
         record = read_reference(release.status.reference)
         return Frozen(record) if record else Absolute()
+    if _mirrored(exposure):
+        return Paired()
     candidate = release.status.candidate
     split = candidate is not None and 0 < candidate.confirmed_at <= start - grid
     return Concurrent(exposure.weight / 100 if exposure.weight > 0 and split else None)
+
+
+def _mirrored(exposure: Exposure) -> bool:
+    """Whether the candidate answers copies of stable's requests and nothing else."""
+    return exposure.mirror > 0 and not exposure.answers
 
 
 def _absorbed(
@@ -226,6 +241,8 @@ def _absorbed(
         end=snapshot.end,
         audience=audience,
         stable_audience=audience,
+        mirrored=_mirrored(exposure),
+        paired=frozenset(name for name, state in ledger.metrics.items() if state.paired),
     )
     block = blocks.block(snapshot, guarding.spec, span, problems)
     compared = comparison(release, exposure, span.start, guarding.plan.grid)

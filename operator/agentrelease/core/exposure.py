@@ -29,14 +29,16 @@ ALL = 100.0
 
 @dataclass(frozen=True, slots=True)
 class Cohort:
-    """Requests with this header value or, if ``cookie``, with a cookie of this name and value."""
+    """Requests with this header value or, by kind, with such a cookie, or such an attribute told to flags."""
 
     name: str
     value: str
     cookie: bool = False
+    attribute: bool = False
 
     def __str__(self) -> str:
-        return f"{'cookie ' if self.cookie else ''}{self.name}={self.value}"
+        kind = "cookie " if self.cookie else "attribute " if self.attribute else ""
+        return f"{kind}{self.name}={self.value}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +160,13 @@ def _cohort(phases: Sequence[Phase]) -> Cohort | None:
     if not named:
         return None
     header, cookie, claim = named[-1].header, named[-1].cookie, named[-1].claim
+    attribute = named[-1].attribute
     if cookie is not None:
         return Cohort(cookie.name, cookie.value, cookie=True)
     if claim is not None:
         return Cohort(CLAIM_HEADER + claim.name.lower().replace("_", "-"), claim.value)
+    if attribute is not None:
+        return Cohort(attribute.name, attribute.value, attribute=True)
     assert header is not None
     return Cohort(header.name, header.value)
 

@@ -59,6 +59,7 @@ class Placement:
     note: str = ""  # why; goes to the object as an annotation when lowering
     objects: Mapping[str, str] = field(default_factory=dict)  # names for other levers, by lever name
     owned: OwnedRoute | None = None  # how ``route`` is made, if it is ours whole
+    splits: bool = False  # no route splits the traffic: the flags say which revision serves a session
 
 
 @dataclass(frozen=True, slots=True)

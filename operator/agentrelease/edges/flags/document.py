@@ -1,10 +1,11 @@
 """The flag document that an agent obeys, as a value, and back from JSON to the value.
 
 One flag set per agent, in flagd's format (https://flagd.dev/schema/v0/flags.json): what each revision
-may do, and a kill switch. ``parse`` accepts exactly what ``FlagSet.document`` can have written; all else
+may do, a kill switch and, where no route splits, which revision serves a session. ``parse`` accepts exactly what ``FlagSet.document`` can have written; all else
 is a problem and never passes for "lower".
 
 * Whose permission it is, until when and for which requests are rules: see ``rules``.
+* Who meets the candidate is a rule too, and only where the flag splits: see ``share``.
 * A model to fall back to has no lease: it is a lowering, and outlives the operator.
 * A release name is compared as data. It is never a key, a variant or part of a rule's text.
 * ``halt`` is written as a value, not as ``state: DISABLED``, which means "code default" to a caller.
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from agentrelease.api.vocabulary import Autonomy
 from agentrelease.core.strata import Permission, Stratum
 from agentrelease.edges.flags.rules import Rule, rules_of, targeting
+from agentrelease.edges.flags.share import CANDIDATE, NOBODY, STABLE, Share, share_of
 
 if TYPE_CHECKING:
     from agentrelease.engine.levers import Arm, Placement
@@ -36,7 +38,7 @@ _LEVELS = {
     "full": Autonomy.FULL_ACTION,
 }
 _VARIANTS = {level: variant for variant, level in _LEVELS.items()}
-_ROLES = ("stable", "candidate")
+_ROLES = (STABLE, CANDIDATE)
 _OWN_MODEL = "bundle"
 
 
@@ -91,7 +93,8 @@ class FlagSet:
     """All flags of one agent. ``version`` counts writes and only ever grows.
 
     ``halted_by`` remembers who wrote the kill switch last, so that the operator can take back its own
-    halt and never a person's. A person who patches the switch leaves it as it was.
+    halt and never a person's. A person who patches the switch leaves it as it was. ``splits`` says
+    whether sessions are split by flag, and ``share`` how many meet the candidate then.
     """
 
     agent: str
@@ -100,6 +103,8 @@ class FlagSet:
     candidate: Grant | None = None
     halted: bool = False
     halted_by: str = ""
+    splits: bool = False
+    share: Share | None = None
 
     @property
     def grants(self) -> tuple[tuple[str, Grant], ...]:
@@ -116,14 +121,17 @@ class FlagSet:
 
     def document(self) -> Json:
         """Return the document as flagd reads it."""
+        flags = {
+            f"{self.agent}.autonomy-level": self._levels(),
+            f"{self.agent}.tool-policy": self._policies(),
+            f"{self.agent}.model": self._models(),
+            f"{self.agent}.halt": self._halt(),
+        }
+        if self.splits:
+            flags[f"{self.agent}.release"] = self._release()
         return {
             "metadata": {"flagSetId": f"agents/{self.agent}", "version": str(self.version)},
-            "flags": {
-                f"{self.agent}.autonomy-level": self._levels(),
-                f"{self.agent}.tool-policy": self._policies(),
-                f"{self.agent}.model": self._models(),
-                f"{self.agent}.halt": self._halt(),
-            },
+            "flags": flags,
         }
 
     def _levels(self) -> Json:
@@ -155,6 +163,20 @@ class FlagSet:
         variants = {_OWN_MODEL: ""} | {role: grant.model for role, grant in fallen}
         return _flag(variants, _OWN_MODEL, [Rule(grant.revision, role) for role, grant in fallen])
 
+    def _release(self) -> Json:
+        """Say which revision serves: stable, or nobody before there is one; and who meets the candidate.
+
+        Without a lease nobody does: a split that would outlive the operator is not written.
+        """
+        rest = STABLE if self.stable else NOBODY
+        variants = {rest: self.stable.revision if self.stable else ""}
+        flag: Json = {"state": "ENABLED", "defaultVariant": rest, "variants": variants}
+        candidate = self.candidate
+        if self.share is not None and candidate is not None and candidate.lease_until is not None:
+            variants[CANDIDATE] = candidate.revision
+            flag["targeting"] = self.share.json(candidate.revision, rest, candidate.lease_until)
+        return flag
+
     def _halt(self) -> Json:
         flag: Json = {
             "state": "ENABLED",
@@ -170,7 +192,18 @@ def flag_set(placement: Placement, version: int, *, halted_by: str = "") -> Flag
     """Return what a placement says; ``halted_by`` names who else keeps the kill switch on."""
     by = halted_by or (OPERATOR if placement.halted else "")
     stable, candidate = Grant.of(placement.stable), Grant.of(placement.candidate)
-    return FlagSet(placement.agent, version, stable, candidate, halted=bool(by), halted_by=by)
+    leased = candidate is not None and candidate.lease_until is not None
+    share = Share.of(placement.candidate.exposure) if placement.candidate and leased else None
+    return FlagSet(
+        placement.agent,
+        version,
+        stable,
+        candidate,
+        halted=bool(by),
+        halted_by=by,
+        splits=placement.splits,
+        share=share if placement.splits else None,
+    )
 
 
 def build(placement: Placement, version: int) -> Json:
@@ -263,13 +296,16 @@ def _extract(document: Any, agent: str) -> FlagSet:
     by = halt.get("metadata", {}).get("by", "")
     if by not in ("", OPERATOR, PERSON):
         raise ValueError(f"unknown author of a halt: {by!r}")
+    release = flags.get(f"{agent}.release")
     return FlagSet(
         agent,
         version_of(document),
-        grants.get("stable"),
-        grants.get("candidate"),
+        grants.get(STABLE),
+        grants.get(CANDIDATE),
         halted=halt["defaultVariant"] == "on",
         halted_by=by,
+        splits=release is not None,
+        share=None if release is None else share_of(release),
     )
 
 

@@ -1,7 +1,8 @@
 """A flag document kept in an object of the API server: the part of the lever that is the same for all kinds.
 
 The object is never deleted, because an evaluator whose source is gone keeps what it read last: only a low
-value revokes.
+value revokes. No document is written that flagd might refuse, because it would go on with the one before:
+a raise is refused in its place, and a lowering writes the lowest document, which is always valid.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from agentrelease.api.vocabulary import MANAGED_BY_LABEL, OPERATOR_NAME, RELEASE
 from agentrelease.edges.fence import Fence
 from agentrelease.edges.flags import stored
 from agentrelease.edges.flags.document import version_of
+from agentrelease.edges.flags.schema import problem
 from agentrelease.engine.levers import Reading
 from agentrelease.engine.ports import Ref, Refused
 
@@ -63,13 +65,13 @@ class KeptFlags:
     async def raise_(self, placement: Placement, epoch: int) -> None:
         """Write the document and its epoch, if nobody wrote since ``read``."""
         ref = self._ref(placement)
-        await self._fence.raise_(ref, placement, epoch, lambda obj: self._edit(obj, placement))
+        await self._fence.raise_(ref, placement, epoch, lambda obj: self._raised(obj, placement))
 
     async def lower(self, placement: Placement) -> None:
         """Write the document whoever else writes; a namespace that is going away needs none."""
         ref = self._ref(placement)
         try:
-            await self._fence.lower(ref, placement, lambda obj: self._edit(obj, placement))
+            await self._fence.lower(ref, placement, lambda obj: self._lowered(obj, placement))
         except Refused as error:
             if "being terminated" not in str(error):
                 raise
@@ -91,10 +93,26 @@ class KeptFlags:
             raise Refused(f"the release {placement.namespace}/{placement.agent} names no {self.kind.name}")
         return Ref(self.kind, placement.namespace, name)
 
-    def _edit(self, obj: Object | None, placement: Placement) -> Object:
+    def _raised(self, obj: Object | None, placement: Placement) -> Object:
         ref = self._ref(placement)
         before = None if obj is None else self.found(obj, placement)
         document = stored.amend(before, placement, self._written.get(ref, 0))
+        if why := problem(document):
+            raise Refused(f"{ref}: flagd would refuse the flags that were asked for: {why}")
+        return self._stored(obj, placement, before, document)
+
+    def _lowered(self, obj: Object | None, placement: Placement) -> Object:
+        written = self._written.get(self._ref(placement), 0)
+        before = None if obj is None else self.found(obj, placement)
+        document = stored.amend(before, placement, written)
+        if problem(document):
+            document = stored.lowest(before, placement, written)
+        return self._stored(obj, placement, before, document)
+
+    def _stored(
+        self, obj: Object | None, placement: Placement, before: Any, document: dict[str, Any]
+    ) -> Object:
+        ref = self._ref(placement)
         self._written[ref] = max(version_of(document), self._written.get(ref, 0))
         obj = obj or _fresh(ref, placement)
         # Events come only from objects with these labels; a person's object gets them if it has none.

@@ -33,8 +33,19 @@ class Rule:
         for labels, variant in reversed(self.strata):
             given = {"if": [_may_hold(labels), variant, given]}
         if self.until is not None:
-            given = {"if": [{"<": [0, {"var": "$flagd.timestamp"}, self.until]}, given, lapsed]}
+            given = leased(given, lapsed, self.until)
         return {"if": [{"===": [{"var": "release"}, self.revision]}, given, otherwise]}
+
+
+def leased(given: Any, lapsed: str, until: int) -> Json:
+    """Return what is given until a moment in unix seconds, and then another variant."""
+    return {"if": [{"<": [0, {"var": "$flagd.timestamp"}, until]}, given, lapsed]}
+
+
+def text_said(name: str) -> Json:
+    """Return the question whether the context says a text under this name, and not an empty one."""
+    said = {"var": name}
+    return {"and": [{"===": [said, {"cat": [said]}]}, {"!==": [said, ""]}]}
 
 
 def targeting(rules: list[Rule], lapsed: str) -> Json | None:
@@ -74,8 +85,7 @@ def _may_hold(labels: Labels) -> Json:
 
 
 def _says_otherwise(name: str, value: str) -> Json:
-    said = {"var": name}
-    return {"and": [{"===": [said, {"cat": [said]}]}, {"!==": [said, ""]}, {"!==": [said, value]}]}
+    return {"and": [*text_said(name)["and"], {"!==": [{"var": name}, value]}]}
 
 
 def _labels(asked: Json) -> Labels:

@@ -21,6 +21,7 @@ from agentrelease.edges.flags.document import (
     parse,
     version_of,
 )
+from agentrelease.edges.flags.schema import problem
 from agentrelease.engine.levers import Reading
 
 if TYPE_CHECKING:
@@ -42,6 +43,16 @@ def amend(document: Any, placement: Placement, written: int) -> dict[str, Any]:
     return replace(wanted, version=version).document()
 
 
+def lowest(document: Any, placement: Placement, written: int) -> dict[str, Any]:
+    """Return the document that permits nobody anything; a kill switch that is on stays on.
+
+    It is what a lowering writes where its own document is one that flagd would refuse: nothing in it but
+    the agent's name comes from outside, so it is valid whatever was wrong with the other.
+    """
+    bare = replace(placement, stable=None, candidate=None)
+    return amend(document, bare, written)
+
+
 def reading(obj: Object, document: Any, placement: Placement) -> Reading:
     """Return what a stored document allows anybody but the placement's stable revision."""
     base = Reading(epoch=epoch_of(obj), lowered=note_of(obj), halted=halts(document, placement.agent))
@@ -50,14 +61,31 @@ def reading(obj: Object, document: Any, placement: Placement) -> Reading:
     except Unreadable as error:
         return replace(base, problem=str(error), missing=not base.halted)
     stable = placement.stable.revision if placement.stable else None
+    in_sync = difference(obj, document, placement) is None
+    candidate = _highest([grant for _, grant in said.grants if grant.revision != stable])
     leases = {grant.lease_until for _, grant in said.grants if grant.revision != stable}
     return replace(
         base,
-        candidate=_highest([grant for _, grant in said.grants if grant.revision != stable]),
+        candidate=_reached(candidate, said, placement, in_sync=in_sync),
         stable_autonomy=said.grant(stable).autonomy if stable else None,
         lease_until=None if None in leases else max(leases, default=None),  # type: ignore[type-var]
-        in_sync=difference(obj, document, placement) is None,
+        in_sync=in_sync,
     )
+
+
+def _reached(may: Exposure, said: FlagSet, placement: Placement, *, in_sync: bool) -> Exposure:
+    """Add who is served by another revision than stable, if the document says who serves at all."""
+    stable = placement.stable.revision if placement.stable else None
+    met = said.share if said.candidate else None
+    percent = met.percent if met else 0.0
+    shares = {said.stable.revision: 100 - percent} if said.splits and said.stable else {}
+    if met is not None and said.candidate is not None:
+        shares[said.candidate.revision] = percent
+    weight = sum(share for revision, share in shares.items() if revision != stable)
+    if in_sync and placement.splits and placement.candidate is not None:
+        weight = placement.candidate.exposure.weight  # as asked, as closely as whole numbers can
+    theirs = met is not None and said.candidate is not None and said.candidate.revision != stable
+    return replace(may, weight=weight, cohort=met.cohort if met and theirs else None)
 
 
 def _highest(grants: list[Grant]) -> Exposure:
@@ -75,6 +103,9 @@ def difference(where: object, document: Any, placement: Placement) -> str | None
     said = _said(document, placement.agent)
     if said is not None and _comparable(_undated(said)) == _comparable(_undated(wanted)):
         return None
+    invalid = problem(wanted.document())
+    if invalid:
+        return f"{where} can't carry the flags that were asked for, flagd would refuse them: {invalid}"
     return f"{where} does not carry the flags that were asked for"
 
 

@@ -82,9 +82,9 @@ def bundles(draw) -> dict[str, Any]:
 
 
 @st.composite
-def phases(draw) -> list[dict[str, Any]]:
+def phases(draw, *, routed: bool) -> list[dict[str, Any]]:
     names = draw(st.lists(NAMES, min_size=1, max_size=8, unique=True))
-    mirrors = draw(st.integers(0, (len(names) - 1) // 2))
+    mirrors = draw(st.integers(0, (len(names) - 1) // 2)) if routed else 0
     cohorts = draw(st.integers(0, (len(names) - 1) // 2))
     levels = sorted(draw(st.lists(st.sampled_from(Autonomy), min_size=len(names), max_size=len(names))))
     shares = draw(st.lists(st.floats(0.01, 100), min_size=len(names), max_size=len(names)).map(sorted))
@@ -94,7 +94,8 @@ def phases(draw) -> list[dict[str, Any]]:
         if place < mirrors:
             phase |= {"mirror": shares[place], "autonomy": "observe"}
         elif place < mirrors + cohorts:
-            phase["cohort"] = {"header": {"name": "x-audience", "value": draw(NAMES)}}
+            known = {"header": "x-audience"} if routed else {"attribute": "audience"}
+            phase["cohort"] = {by: {"name": name, "value": draw(NAMES)} for by, name in known.items()}
         else:
             phase["weight"] = 100 if place == len(names) - 1 else shares[place]
         phase |= draw(
@@ -123,19 +124,23 @@ def releases(draw) -> dict[str, Any]:
     reference = st.one_of(
         st.fixed_dictionaries({"policy": NAMES}), st.fixed_dictionaries({"clusterPolicy": NAMES})
     )
+    routed, split = draw(st.booleans()), {}
+    if routed or draw(st.booleans()):
+        split["slots"] = {
+            slot: {"service": service, "deployment": service}
+            for slot, service in zip(slots, services, strict=True)
+        }
+    if routed:
+        split["route"] = {draw(st.sampled_from(["httpRoute", "virtualService"])): draw(NAMES)}
     spec = {
         "bundle": draw(bundles()),
         "delivery": {
-            "slots": {
-                slot: {"service": service, "deployment": service}
-                for slot, service in zip(slots, services, strict=True)
-            },
-            "route": draw(st.fixed_dictionaries({}, optional={"httpRoute": NAMES})),
+            **split,
             "flags": draw(
                 st.fixed_dictionaries({"configMap": NAMES}, optional={"leaseSeconds": st.integers(5, 3600)})
             ),
         },
-        "phases": draw(phases()),
+        "phases": draw(phases(routed=routed)),
         "guardrails": draw(st.lists(reference, min_size=1, max_size=8)),
         **draw(
             st.fixed_dictionaries(

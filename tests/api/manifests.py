@@ -54,6 +54,22 @@ def release(name: str = "support") -> dict[str, Any]:
     }
 
 
+def split_by_flags(name: str = "support", *, slots: bool = True) -> dict[str, Any]:
+    """The same agent without a gateway."""
+    made = release(name)
+    delivery, phases = made["spec"]["delivery"], made["spec"]["phases"]
+    del delivery["route"]
+    if not slots:
+        del delivery["slots"]
+    phases[0] = {"name": "shadow", "cohort": _attribute("testers"), "autonomy": "observe"}
+    phases[1]["cohort"] = _attribute("internal")
+    return made
+
+
+def _attribute(value: str) -> dict[str, Any]:
+    return {"attribute": {"name": "audience", "value": value}}
+
+
 def bundle() -> dict[str, Any]:
     return {
         "model": {

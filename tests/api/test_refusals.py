@@ -2,7 +2,7 @@
 
 import pytest
 from tests.api.bad_manifests import BAD
-from tests.api.manifests import approval, incident, policy, release, revision
+from tests.api.manifests import approval, incident, policy, release, revision, split_by_flags
 from tests.api.server import Server
 
 
@@ -28,8 +28,16 @@ def test_the_table_is_long_and_each_entry_is_another_mistake():
 
 @pytest.mark.parametrize(
     "manifest",
-    [release(), policy(), policy("ClusterGuardrailPolicy"), approval(), revision(), incident()],
-    ids=lambda manifest: manifest["kind"],
+    [
+        release(),
+        split_by_flags(),
+        split_by_flags(slots=False),
+        policy(),
+        policy("ClusterGuardrailPolicy"),
+        approval(),
+        revision(),
+        incident(),
+    ],
 )
 def test_what_the_table_starts_from_is_accepted_without_a_warning(anywhere, manifest):
     answer = anywhere.create(manifest, dry_run=True, strict=True)
@@ -49,3 +57,17 @@ def test_a_namespace_in_a_reference_is_an_unknown_field(anywhere):
     manifest["spec"]["guardrails"][0]["namespace"] = "other"
     answer = anywhere.create(manifest, dry_run=True, strict=True)
     assert 'unknown field "spec.guardrails[0].namespace"' in answer.message
+
+
+def test_what_splits_stays_what_splits(admin, namespace):
+    """A route that is no longer named would go on at its shares, and nobody would take them back."""
+    server = Server(admin, namespace())
+    assert server.create(release()).accepted
+    answer = server.merge("AgentRelease", "support", {"spec": {"delivery": {"route": None}}})
+    assert answer.code == 422
+    assert "who splits can't change later" in answer.message
+    assert server.create(split_by_flags("billing")).accepted
+    answer = server.merge("AgentRelease", "billing", {"spec": {"delivery": {"slots": None}}})
+    assert "who splits can't change later" in answer.message
+    renamed = {"spec": {"delivery": {"flags": {"leaseSeconds": 30}}}}
+    assert server.merge("AgentRelease", "billing", renamed).accepted

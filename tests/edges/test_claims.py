@@ -18,7 +18,7 @@ from agentrelease.edges.kinds import AGENT_RELEASE, CONFIG_MAP, DEPLOYMENT, HTTP
 from agentrelease.edges.slots import Slots
 from agentrelease.edges.traffic.httproute import HTTPRouteTraffic
 from agentrelease.engine.levers import Arm, Placement
-from agentrelease.engine.ports import Conflict, Ref, Refused
+from agentrelease.engine.ports import Conflict, Place, Ref, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -181,9 +181,9 @@ async def test_a_slot_belongs_to_one_release_and_its_bundle_is_not_overwritten()
     deployment = {"metadata": {"name": GREEN, "namespace": "ns"}, "spec": {"template": {}}}
     await cluster.create({"apiVersion": "apps/v1", "kind": "Deployment"} | deployment)
     slots, slot = Slots(cluster), Slot(service=GREEN, deployment=GREEN)
-    await slots.load("ns", "first", "green", slot, "first-77aa00bb12", b"{}")
+    await slots.load(Place("ns", "first", "green", slot), "first-77aa00bb12", b"{}")
     with pytest.raises(Refused, match="belongs to AgentRelease first"):
-        await slots.load("ns", "second", "green", slot, "second-77aa00bb12", b"[]")
+        await slots.load(Place("ns", "second", "green", slot), "second-77aa00bb12", b"[]")
     stored: Any = cluster.objects[Ref(DEPLOYMENT, "ns", GREEN)]
     template = stored["spec"]["template"]["metadata"]["annotations"]
     assert template == {"agentrelease.dev/revision": "first-77aa00bb12"}

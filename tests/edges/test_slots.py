@@ -13,7 +13,7 @@ from agentrelease.api.delivery import Slot
 from agentrelease.core.situation import SlotState
 from agentrelease.edges.kinds import CONFIG_MAP, DEPLOYMENT
 from agentrelease.edges.slots import Slots
-from agentrelease.engine.ports import Missing, Ref
+from agentrelease.engine.ports import Missing, Place, Ref
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 FIRST, SECOND = "support-3f9a0c11de", "support-77aa00bb12"
 GREEN = Slot(service="support-green", deployment="support-green")
+
+
+def place(namespace: str) -> Place:
+    return Place(namespace, "support", "green", GREEN)
 
 
 def deployment(namespace: str, replicas: int = 2) -> Object:
@@ -48,7 +52,7 @@ def slots(server: ApiServer) -> Slots:
 
 
 async def load(slots: Slots, namespace: str, revision: str, bundle: bytes = b'{"model":1}') -> None:
-    await slots.load(namespace, "support", "green", GREEN, revision, bundle)
+    await slots.load(place(namespace), revision, bundle)
 
 
 async def until(condition: Callable[[], Awaitable[Any]]) -> None:
@@ -75,7 +79,7 @@ async def test_a_slot_without_a_deployment_can_not_be_loaded_and_says_so(
     ns = namespace()
     with pytest.raises(Missing, match="slot green of support"):
         await load(slots, ns, FIRST)
-    state = await slots.state(ns, GREEN)
+    state = await slots.state(place(ns))
     assert (state.revision, state.available) == (None, False)
     assert "does not exist" in state.problem
 
@@ -86,21 +90,21 @@ async def test_a_slot_is_available_only_when_all_its_pods_run_the_revision(
     ns = namespace()
     await server.create(deployment(ns))
     await load(slots, ns, FIRST)
-    state = await slots.state(ns, GREEN)
+    state = await slots.state(place(ns))
     assert (state.revision, state.available) == (FIRST, False)
     assert state.problem
 
     async def available() -> bool:
         make_ready(admin, ns)
-        return (await slots.state(ns, GREEN)).available
+        return (await slots.state(place(ns))).available
 
     await until(available)
-    assert await slots.state(ns, GREEN) == SlotState(FIRST, available=True)
+    assert await slots.state(place(ns)) == SlotState(FIRST, available=True)
     await load(slots, ns, SECOND)
-    after = await slots.state(ns, GREEN)
+    after = await slots.state(place(ns))
     assert (after.revision, after.available) == (SECOND, False)
     await until(available)
-    assert await slots.state(ns, GREEN) == SlotState(SECOND, available=True)
+    assert await slots.state(place(ns)) == SlotState(SECOND, available=True)
 
 
 async def test_loading_the_same_again_writes_nothing(
@@ -145,10 +149,10 @@ async def test_a_slot_scaled_to_zero_is_not_available(
     await server.create(deployment(ns, replicas=0))
 
     async def seen() -> bool:
-        return "scaled to zero" in (await slots.state(ns, GREEN)).problem
+        return "scaled to zero" in (await slots.state(place(ns))).problem
 
     await until(seen)
-    assert not (await slots.state(ns, GREEN)).available
+    assert not (await slots.state(place(ns))).available
 
 
 async def read(server: ApiServer, ref: Ref) -> Object:

@@ -158,16 +158,23 @@ def served_in_python(placement: Placement, contexts: list[dict[str, Any]]) -> li
         EvaluationContext(told.get("targetingKey"), {k: v for k, v in told.items() if k != "targetingKey"})
         for told in contexts
     )
-    return [core.resolve_string_value(key, "code default", one).value for one in asked]
+    return [_revision(core.resolve_object_value(key, {}, one).value) for one in asked]
 
 
 def served_in_javascript(placement: Placement, contexts: list[dict[str, Any]]) -> list[str]:
     """Ask flagd's JavaScript core the same."""
     key = f"{placement.agent}.release"
-    case = {"document": text(build(placement, 5)), "keys": {key: ["string", "code default"]}}
+    case = {"document": text(build(placement, 5)), "keys": {key: ["object", {}]}}
     (answer,) = javascript([case | {"contexts": contexts}])
     assert answer["valid"], answer
-    return [values[key] for values in answer["answers"]]
+    return [_revision(values[key]) for values in answer["answers"]]
+
+
+def _revision(served: Any) -> str:
+    """Return the revision; its Service goes with it."""
+    service = {"support-3f9a0c11de": "support-blue", "support-77aa00bb12": "support-green", "": ""}
+    assert service.get(served["revision"], "support-green") == served["service"], served
+    return str(served["revision"])
 
 
 def paths(node: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

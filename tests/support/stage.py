@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease
     from agentrelease.core.chain import Entry
     from agentrelease.core.decision import Decision
+    from agentrelease.engine.levers import Lever
 
 NAMESPACE, AGENT = "shop", "support"
 KEY = f"{NAMESPACE}/{AGENT}"
@@ -127,10 +128,7 @@ class Stage:
         self.journal = Journal(releases, self.told, self.entries.append)
         outside = Outside(
             releases=releases,
-            levers=(
-                ConfigMapFlags(self.cluster, jitter=lambda: 0.0),
-                HTTPRouteTraffic(self.cluster, jitter=lambda: 0.0),
-            ),
+            levers=self.levers(),
             slots=Slots(self.cluster),
             guardian=self.guardian,
             recorder=self.told,
@@ -140,6 +138,13 @@ class Stage:
             clock=lambda: self.now,
         )
         return Reconciler(outside)
+
+    def levers(self) -> tuple[Lever, Lever]:
+        """Flags, then traffic."""
+        return (
+            ConfigMapFlags(self.cluster, jitter=lambda: 0.0),
+            HTTPRouteTraffic(self.cluster, jitter=lambda: 0.0),
+        )
 
     async def step(self, looks: int = 3) -> None:
         """One second: traffic, a look at Prometheus, and a few looks at the release."""

@@ -65,8 +65,9 @@ class Route(Model):
         json_schema_extra=rules(
             rule(
                 "[has(self.httpRoute), has(self.owned), has(self.virtualService)]"
-                ".filter(given, given).size() <= 1",
-                "give httpRoute, owned or virtualService, not both: only one object may split the traffic",
+                ".filter(given, given).size() == 1",
+                "give exactly one of httpRoute, owned and virtualService: only one object may split the "
+                "traffic; leave route out where the flags shall",
             ),
         )
     )
@@ -90,10 +91,30 @@ class Flags(Model):
     """A candidate's autonomy lapses to `observe` this many seconds after the operator's last renewal."""
 
 
+PLACES = ("a", "b")
+"""Where bundles are kept for pods that have no slots: two places, whose roles swap as slots' do."""
+
+
 class Delivery(Model):
     """The levers of one agent. Roles of the slots swap on promotion; nothing is copied."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "has(self.slots) || !has(self.route)",
+                "a route splits between slots: give slots, or leave route out and let the flags split",
+                field=".slots",
+            ),
+            rule(
+                "has(self.route) == has(oldSelf.route) && has(self.slots) == has(oldSelf.slots)",
+                "who splits can't change later: what is there would be left at its shares; delete the "
+                "AgentRelease, which leaves stable serving, and make it anew",
+            ),
+        )
+    )
+
     slots: dict[str, Slot] = Field(
+        default_factory=dict,
         min_length=2,
         max_length=2,
         json_schema_extra=rules(
@@ -111,8 +132,14 @@ class Delivery(Model):
             ),
         ),
     )
-    """Exactly two places, by any two names. Example: `{blue: {…}, green: {…}}`."""
-    route: Route
-    """What splits traffic between the slots."""
+    """Exactly two places, by any two names; none at all where the same pods serve every revision that
+    the flags name. Example: `{blue: {…}, green: {…}}`."""
+    route: Route | None = None
+    """What splits traffic between the slots; absent means that the flags say which revision serves."""
     flags: Flags
     """What the agents obey."""
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The names of the two places that hold a bundle, in their order."""
+        return tuple(sorted(self.slots)) or PLACES

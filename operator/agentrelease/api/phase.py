@@ -39,14 +39,24 @@ class ClaimMatch(Model):
     """The claim's value, exactly. Example: `support`."""
 
 
+class AttributeMatch(Model):
+    """Sessions for which the caller of the flags says this attribute with exactly this text."""
+
+    name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
+    """The attribute's name in the evaluation context. Example: `audience`."""
+    value: str = Field(min_length=1, max_length=128, pattern=r"^[!-~]([ -~]*[!-~])?$")
+    """The attribute's value, exactly. Example: `internal`."""
+
+
 class Cohort(Model):
     """The people who meet the candidate before any percentage of users does."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
-                "[has(self.header), has(self.cookie), has(self.claim)].filter(given, given).size() == 1",
-                "a cohort is known by exactly one thing: header, cookie or claim",
+                "[has(self.header), has(self.cookie), has(self.claim), has(self.attribute)]"
+                ".filter(given, given).size() == 1",
+                "a cohort is known by exactly one thing: header, cookie, claim or attribute",
             )
         )
     )
@@ -57,6 +67,8 @@ class Cohort(Model):
     """Requests that carry this cookie go to the candidate."""
     claim: ClaimMatch | None = None
     """Requests whose token, checked by the gateway, carries this claim go to the candidate."""
+    attribute: AttributeMatch | None = None
+    """Where no route splits: sessions with this attribute in their evaluation context go to the candidate."""
 
 
 # Spelled out because the API server reckons indexOf at a hundred times the budget.

@@ -69,6 +69,28 @@ class Watch(Model):
 class ReleaseSpec(Model):
     """What the user asks for."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "has(self.delivery.route) || self.phases.all(p, !has(p.mirror))",
+                "flags can't copy requests, so without delivery.route no phase can mirror: begin with a "
+                "cohort or a small weight at autonomy observe",
+                field=".phases",
+            ),
+            rule(
+                "self.phases.all(p, !has(p.cohort) || has(p.cohort.attribute) != has(self.delivery.route))",
+                "a cohort is told to a route by header, cookie or claim, and to the flags, where no route "
+                "splits, by attribute",
+                field=".phases",
+            ),
+            rule(
+                "has(self.delivery.slots) || !has(self.rollback) || !has(self.rollback.compensations)",
+                "compensations read the action logs of a slot's pods: give delivery.slots",
+                field=".rollback",
+            ),
+        )
+    )
+
     bundle: Bundle
     """The agent's ten layers, each pinned exactly. A change here starts a rollout."""
     delivery: Delivery

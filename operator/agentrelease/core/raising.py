@@ -33,12 +33,15 @@ def loading(s: Situation, _now: float) -> Step | None:
         return Step(
             Move.KEEP, "SlotLoading", slot.problem if slot and slot.problem else "the slot is loading"
         )
+    unseen = Step(Move.KEEP, "TelemetryMissing", f"no telemetry names {candidate.revision} yet")
+    if slot.silent and not s.measured.reporting:
+        return unseen
     if candidate.recalled:
         return Step(Move.PROMOTE, "RollbackOrdered", f"{candidate.revision} served before and is back")
     if s.release.status.stable is None and s.release.spec.first_release == "promote":
         return Step(Move.PROMOTE, "FirstRelease", "the first release of this agent is promoted as asked")
     if not s.measured.reporting:
-        return Step(Move.KEEP, "TelemetryMissing", f"no telemetry names {candidate.revision} yet")
+        return unseen
     if s.blind:
         return Step(Move.KEEP, "EvidenceMissing", s.blind)
     gate = _gated(s, running=False)

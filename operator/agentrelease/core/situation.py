@@ -67,11 +67,15 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class SlotState:
-    """Whether a slot has taken a revision. ``problem`` is a sentence while it has not."""
+    """Whether a slot has taken a revision. ``problem`` is a sentence while it has not.
+
+    ``silent`` says that nothing but telemetry can tell whether the pods have it.
+    """
 
     revision: str | None
     available: bool
     problem: str = ""
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

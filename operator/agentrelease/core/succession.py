@@ -89,9 +89,8 @@ def _permitted(release: AgentRelease, status: ReleaseStatus, s: Situation, now: 
 
 
 def _new_candidate(release: AgentRelease, s: Situation, now: float) -> Candidate:
-    slots = sorted(release.spec.delivery.slots)
     taken = release.status.stable.slot if release.status.stable else None
-    slot = next(name for name in slots if name != taken)
+    slot = next(name for name in release.spec.delivery.places if name != taken)
     return Candidate(
         revision=s.desired.revision,
         digest=s.desired.digest,

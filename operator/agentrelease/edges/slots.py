@@ -2,12 +2,13 @@
 
 A slot is a Deployment whose pods mount the ConfigMap ``<agent>-<slot>-bundle`` and learn their revision
 from the pod template's annotation. The bundle is written first: a pod that carries the new revision's
-name must not start with the old bundle. Nothing here touches traffic or flags.
+name must not start with the old bundle. Nothing here touches traffic or flags. Where an agent has no slots,
+its pods share one ConfigMap: see ``shared``.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agentrelease.api.vocabulary import (
     MANAGED_BY_LABEL,
@@ -18,13 +19,11 @@ from agentrelease.api.vocabulary import (
 from agentrelease.core.situation import SlotState
 from agentrelease.edges.claims import SLOT, blocked, claim
 from agentrelease.edges.kinds import CONFIG_MAP, DEPLOYMENT
+from agentrelease.edges.shared import SharedBundles
 from agentrelease.engine.ports import Conflict, Missing, Ref, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from agentrelease.api.delivery import Slot
-    from agentrelease.engine.ports import Cluster, Object
+    from agentrelease.engine.ports import Cluster, Object, Place
 
 BUNDLE_KEY = "bundle.json"
 TRIES = 10
@@ -35,27 +34,21 @@ class Slots:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
+        self._shared = SharedBundles(cluster)
 
-    async def load(
-        self,
-        namespace: str,
-        agent: str,
-        slot_name: str,
-        slot: Slot,
-        revision: str,
-        bundle_json: bytes,
-        *,
-        owner: Mapping[str, str] | None = None,
-    ) -> None:
+    async def load(self, place: Place, revision: str, bundle_json: bytes) -> None:
         """Give the slot a bundle; nothing is written where it has it already.
 
         Raises ``Missing`` where there is no Deployment, ``Refused`` where it is another release's slot,
         ``Conflict`` when somebody else never stops writing.
         """
-        ref = Ref(DEPLOYMENT, namespace, slot.deployment)
-        about = f"slot {slot_name} of {agent}"
+        if place.slot is None:
+            await self._shared.load(place, revision, bundle_json)
+            return
+        ref, agent = Ref(DEPLOYMENT, place.namespace, place.slot.deployment), place.agent
+        about = f"slot {place.name} of {agent}"
         deployment = await self._free(ref, agent, about)
-        await self._store(_bundle(namespace, agent, slot_name, bundle_json, owner or {}))
+        await self._store(_bundle(place, bundle_json))
         for lost in range(TRIES):
             if _revision(deployment) == revision:
                 return
@@ -78,9 +71,11 @@ class Slots:
             raise Refused(other)
         return deployment
 
-    async def state(self, namespace: str, slot: Slot) -> SlotState:
+    async def state(self, place: Place) -> SlotState:
         """Return which revision the slot was given, and whether all its pods run it."""
-        ref = Ref(DEPLOYMENT, namespace, slot.deployment)
+        if place.slot is None:
+            return await self._shared.state(place)
+        ref = Ref(DEPLOYMENT, place.namespace, place.slot.deployment)
         deployment = await self._cluster.get(ref)
         if deployment is None:
             return SlotState(None, available=False, problem=f"{ref} does not exist")
@@ -99,16 +94,12 @@ class Slots:
             await self._cluster.replace(stored | {"data": data | wanted["data"]})
 
 
-def _bundle(
-    namespace: str, agent: str, slot_name: str, bundle_json: bytes, owner: Mapping[str, str]
-) -> Object:
-    metadata: dict[str, Any] = {
-        "name": f"{agent}-{slot_name}-bundle",
-        "namespace": namespace,
-        "labels": {MANAGED_BY_LABEL: OPERATOR_NAME, RELEASE_LABEL: agent},
+def _bundle(place: Place, bundle_json: bytes) -> Object:
+    metadata = {
+        "name": f"{place.agent}-{place.name}-bundle",
+        "namespace": place.namespace,
+        "labels": {MANAGED_BY_LABEL: OPERATOR_NAME, RELEASE_LABEL: place.agent},
     }
-    if owner:
-        metadata["ownerReferences"] = [{k: v for k, v in owner.items() if k != "blockOwnerDeletion"}]
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",

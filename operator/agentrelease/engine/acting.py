@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from agentrelease.api.status import Stage
 from agentrelease.core import intent
 from agentrelease.core.bundle import canonical
-from agentrelease.core.exposure import Exposure
+from agentrelease.core.exposure import NOTHING, Exposure
 from agentrelease.core.steps import Move
-from agentrelease.engine.placing import placement
+from agentrelease.engine.placing import place, placement
 from agentrelease.engine.ports import ClusterError, Conflict
 from agentrelease.engine.recording import Record
 
@@ -100,10 +100,9 @@ class Acting:
         if candidate is None or candidate.stage is not Stage.LOADING:
             return
         bundle = self._sight.bundles.by_revision.get(candidate.revision)
-        slot = self._release.spec.delivery.slots.get(candidate.slot)
-        if bundle is not None and slot is not None:
-            where = (self._release.namespace, self._release.name, candidate.slot, slot)
-            await self._out.slots.load(*where, candidate.revision, canonical(bundle))
+        where = place(self._release, candidate.slot)
+        if bundle is not None and where is not None:
+            await self._out.slots.load(where, candidate.revision, canonical(bundle))
 
     async def _converge(self, epoch: int) -> None:
         """Finish what a crash left half done, and renew the candidate's lease in good time."""
@@ -144,7 +143,7 @@ class Acting:
         if flags.missing:
             await self._out.levers[0].raise_(self._placement(), epoch)
             return
-        if flags.candidate is None or flags.candidate.autonomy < exposure.autonomy:
+        if flags.candidate is None or not _grants(flags.candidate, self._placement(), exposure):
             return
         term = self._release.spec.delivery.flags.lease_seconds
         if flags.lease_until is None or flags.lease_until - self._sight.now < term * 2 / 3:
@@ -155,6 +154,12 @@ class Acting:
         candidate = self._release.status.candidate
         withdrawn = candidate is not None and self._decision.step.move is Move.WITHDRAW
         return f"{candidate.revision if candidate and withdrawn else '-'}: {self._decision.step.reason}"[:500]
+
+
+def _grants(said: Exposure, target: Placement, exposure: Exposure) -> bool:
+    """Whether the flags give the candidate no less than is intended: its level and, if they split, reach."""
+    share = replace(NOTHING, weight=exposure.weight, cohort=exposure.cohort)
+    return said.autonomy >= exposure.autonomy and (not target.splits or share.within(said))
 
 
 def _names(status: ReleaseStatus) -> tuple[str, str]:

@@ -53,6 +53,9 @@ SURE = 4.0
 MARGIN = 0.005
 """And this much more, for what is in flight while a weight changes."""
 
+TURNS = 10.0
+"""Tasks of one session. Flags split sessions, and of tasks that come together fewer are independent."""
+
 EXTERNAL = "external"
 
 
@@ -199,7 +202,8 @@ def ledger_of(release: AgentRelease, plan: Plan, at: float) -> Ledger:
 def comparison(release: AgentRelease, exposure: Exposure, start: float, grid: float) -> Comparison:
     """Return what the candidate is compared with at this exposure, for a block from ``start`` on.
 
-    The split is judged only in blocks that lie wholly after it came into effect.
+    The split is judged only in blocks that lie wholly after it came into effect, and only a route's:
+    flags split sessions, whose tasks are no independent units.
     """
     if release.status.stable is None:
         return Absolute()
@@ -209,8 +213,9 @@ def comparison(release: AgentRelease, exposure: Exposure, start: float, grid: fl
     if _mirrored(exposure):
         return Paired()
     candidate = release.status.candidate
+    routed = release.spec.delivery.route is not None and exposure.weight > 0
     split = candidate is not None and 0 < candidate.confirmed_at <= start - grid
-    return Concurrent(exposure.weight / 100 if exposure.weight > 0 and split else None)
+    return Concurrent(exposure.weight / 100 if routed and split else None)
 
 
 def _mirrored(exposure: Exposure) -> bool:
@@ -312,7 +317,9 @@ def _measured(release: AgentRelease, candidate: Candidate, snapshot: Snapshot) -
         autonomy=max(levels.values(), default=None),
         reporting=any(snapshot.at - one.newest <= WINDOW for one in info),
         disagreement=_skewed(release, candidate, snapshot)
-        or _disagreement(exposure, candidate, mine, theirs, levels),
+        or _disagreement(
+            exposure, candidate, (mine, theirs), levels, TURNS if release.spec.delivery.route is None else 1.0
+        ),
         at=snapshot.at,
     )
 
@@ -336,10 +343,12 @@ def _share(mine: float | None, theirs: float | None) -> float | None:
 def _disagreement(
     exposure: Exposure,
     candidate: Candidate,
-    mine: float | None,
-    theirs: float | None,
+    tasks: tuple[float | None, float | None],
     levels: dict[Kind, Autonomy],
+    together: float,
 ) -> str:
+    """Say why what is measured is not what was intended; ``together`` are the tasks that are split as one."""
+    mine, theirs = tasks
     if candidate.stage is not Stage.RUNNING:
         return ""
     if not candidate.confirmed_at:
@@ -354,7 +363,8 @@ def _disagreement(
         return ""
     total = (mine or 0.0) + (theirs or 0.0)
     measured = _share(mine, theirs)
-    if measured is None or abs(measured - share) > SURE * sqrt(share * (1 - share) / total) + MARGIN:
+    spread = sqrt(share * (1 - share) * together / total) if total else 0.0
+    if measured is None or abs(measured - share) > SURE * spread + MARGIN:
         shown = "unknown" if measured is None else f"{100 * measured:.1f} %"
         return f"the measured share is {shown} of {total:g} tasks, intended is {exposure.weight:g} %"
     return ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from agentrelease.core import intent, strata
 from agentrelease.core.exposure import ALL, Exposure, kept, tools_alone, tools_asking
 from agentrelease.engine.levers import Arm, Placement
+from agentrelease.engine.ports import Place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,13 +39,14 @@ class Bundles:
 def placement(release: AgentRelease, bundles: Bundles, now: float, note: str = "") -> Placement:
     """Return what all levers of a release shall say for its present status."""
     delivery, status = release.spec.delivery, release.status
-    exposed, owned = intent.exposure(release), delivery.route.owned
+    exposed, route = intent.exposure(release), delivery.route
+    owned = route.owned if route else None
     candidate = None
     if status.candidate is not None:
         revision = status.candidate.revision
         candidate = Arm(
             revision=revision,
-            service=delivery.slots[status.candidate.slot].service,
+            service=_service(release, status.candidate.slot),
             exposure=exposed,
             asking=tools_asking(bundles.tools(revision, status.candidate.tools_cut), exposed.autonomy),
             model=bundles.fallback(revision) if status.candidate.fallback else "",
@@ -53,7 +55,7 @@ def placement(release: AgentRelease, bundles: Bundles, now: float, note: str = "
     return Placement(
         namespace=release.namespace,
         agent=release.name,
-        route=(owned.name or release.name) if owned else delivery.route.http_route,
+        route=(owned.name or release.name) if owned else route.http_route if route else None,
         owned=owned,
         config_map=delivery.flags.config_map,
         stable=_stable(release, status.stable, exposed, bundles),
@@ -63,12 +65,27 @@ def placement(release: AgentRelease, bundles: Bundles, now: float, note: str = "
         objects={
             lever: name
             for lever, name in (
-                ("virtualservice", delivery.route.virtual_service),
+                ("virtualservice", route.virtual_service if route else None),
                 ("featureflag", delivery.flags.feature_flag),
             )
             if name is not None
         },
+        splits=route is None,
     )
+
+
+def place(release: AgentRelease, name: str) -> Place | None:
+    """Return a place that holds a bundle, by its name; ``None`` where the spec has no such place."""
+    delivery = release.spec.delivery
+    if name not in delivery.places:
+        return None
+    return Place(release.namespace, release.name, name, delivery.slots.get(name))
+
+
+def _service(release: AgentRelease, slot: str) -> str:
+    """Return the Service of a slot; none where the same pods serve every revision."""
+    slots = release.spec.delivery.slots
+    return slots[slot].service if slots else ""
 
 
 def _stable(
@@ -79,7 +96,7 @@ def _stable(
     level, tools = serving.autonomy, bundles.tools(serving.revision)
     return Arm(
         revision=serving.revision,
-        service=release.spec.delivery.slots[serving.slot].service,
+        service=_service(release, serving.slot),
         exposure=Exposure(
             weight=ALL - exposed.weight,
             autonomy=level,

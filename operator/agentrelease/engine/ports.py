@@ -142,16 +142,24 @@ class Unusable(Exception):
     """An object of ours that can't be used; the text is for the person who wrote it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one of an agent's two bundles is: a slot, or without slots a place that all its pods read."""
+
+    namespace: str
+    agent: str
+    name: str
+    slot: Slot | None
+
+
 class SlotLoader(Protocol):
     """The places where bundles run."""
 
-    async def load(
-        self, namespace: str, agent: str, slot_name: str, slot: Slot, revision: str, bundle_json: bytes
-    ) -> None:
-        """Make the slot run the bundle; nothing happens when it does."""
+    async def load(self, place: Place, revision: str, bundle_json: bytes) -> None:
+        """Make the place hold the bundle; nothing happens when it does."""
 
-    async def state(self, namespace: str, slot: Slot) -> SlotState:
-        """Return which revision the slot has and whether it is available."""
+    async def state(self, place: Place) -> SlotState:
+        """Return which revision the place holds and whether it is available."""
 
 
 class Evidence(Protocol):

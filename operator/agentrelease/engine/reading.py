@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from agentrelease.api.status import Stage
 from agentrelease.core.bundle import digest_of, revision_name
-from agentrelease.core.exposure import Exposure
+from agentrelease.core.exposure import NOTHING
 from agentrelease.core.gates import approval_missing, approval_needed, next_phase
 from agentrelease.core.situation import Desired, Live, Situation, SlotState
 from agentrelease.engine.calendars import calendar_of
 from agentrelease.engine.observe import Guarding, Observed, observe
-from agentrelease.engine.placing import Bundles, placement
+from agentrelease.engine.placing import Bundles, place, placement
 from agentrelease.engine.ports import ClusterError, Unusable
 
 if TYPE_CHECKING:
@@ -169,27 +169,31 @@ class _Reading:
         candidate = self._release.status.candidate
         if candidate is None or candidate.stage is not Stage.LOADING:
             return None
-        slot = self._release.spec.delivery.slots.get(candidate.slot)
-        if slot is None:
+        where = place(self._release, candidate.slot)
+        if where is None:
             return SlotState(None, available=False, problem=f"spec.delivery.slots has no {candidate.slot}")
         try:
-            return await self._out.slots.state(self._release.namespace, slot)
+            return await self._out.slots.state(where)
         except ClusterError as error:
             return SlotState(None, available=False, problem=str(error))
 
 
 def _joined(looked: Sequence[tuple[Reading | None, str]]) -> Live:
-    """Join the levers' views: the flags come first and know permission, the route knows reach."""
+    """Join the levers' views: the flags know permission, the route knows reach.
+
+    Where no route splits the flags know reach too, and the route says nothing. Should both say something,
+    somebody reaches the candidate by either, so the more counts.
+    """
     (flags, flags_lack), (traffic, traffic_lacks) = looked
     if flags is None or traffic is None:
         return Live(None, flags_lack, traffic_lacks)
-    exposure = Exposure()
-    if traffic.candidate is not None:
-        seen = traffic.candidate
-        exposure = replace(exposure, mirror=seen.mirror, cohort=seen.cohort, weight=seen.weight)
-    if flags.candidate is not None:
-        may = flags.candidate
-        exposure = replace(exposure, autonomy=may.autonomy, tools=may.tools, strata=may.strata)
+    seen, may = traffic.candidate or NOTHING, flags.candidate or NOTHING
+    exposure = replace(
+        may,
+        mirror=seen.mirror,
+        cohort=seen.cohort or may.cohort,
+        weight=max(seen.weight, may.weight),
+    )
     return Live(
         exposure,
         flags_lack,

@@ -127,7 +127,8 @@ class Observer:
             return
         for service, revision in _loaded(release):
             self._services[service] = revision
-        route = self._object("httproutes", release.spec.delivery.route.http_route or "")
+        routed = release.spec.delivery.route
+        route = self._object("httproutes", (routed.http_route if routed else None) or "")
         flags = self._object("configmaps", release.spec.delivery.flags.config_map) or {}
         document = str((flags.get("data") or {}).get(f"{self.name}.flagd.json", ""))
         last = {sighting.revision: sighting for sighting in self.sightings}

@@ -1,8 +1,8 @@
 """The flag document that an agent obeys, as a value, and back from JSON to the value.
 
 One flag set per agent, in flagd's format (https://flagd.dev/schema/v0/flags.json): what each revision
-may do, a kill switch and, where no route splits, which revision serves a session. ``parse`` accepts exactly what ``FlagSet.document`` can have written; all else
-is a problem and never passes for "lower".
+may do, a kill switch and, where no route splits, which revision serves a session. ``parse`` accepts
+exactly what ``FlagSet.document`` can have written; all else is a problem and never passes for "lower".
 
 * Whose permission it is, until when and for which requests are rules: see ``rules``.
 * Who meets the candidate is a rule too, and only where the flag splits: see ``share``.
@@ -94,7 +94,8 @@ class FlagSet:
 
     ``halted_by`` remembers who wrote the kill switch last, so that the operator can take back its own
     halt and never a person's. A person who patches the switch leaves it as it was. ``splits`` says
-    whether sessions are split by flag, and ``share`` how many meet the candidate then.
+    whether sessions are split by flag, ``share`` how many meet the candidate then, and ``service`` where
+    stable is reached.
     """
 
     agent: str
@@ -105,6 +106,7 @@ class FlagSet:
     halted_by: str = ""
     splits: bool = False
     share: Share | None = None
+    service: str = ""
 
     @property
     def grants(self) -> tuple[tuple[str, Grant], ...]:
@@ -169,11 +171,11 @@ class FlagSet:
         Without a lease nobody does: a split that would outlive the operator is not written.
         """
         rest = STABLE if self.stable else NOBODY
-        variants = {rest: self.stable.revision if self.stable else ""}
+        variants = {rest: _served(self.stable, self.service)}
         flag: Json = {"state": "ENABLED", "defaultVariant": rest, "variants": variants}
         candidate = self.candidate
         if self.share is not None and candidate is not None and candidate.lease_until is not None:
-            variants[CANDIDATE] = candidate.revision
+            variants[CANDIDATE] = _served(candidate, self.share.service)
             flag["targeting"] = self.share.json(candidate.revision, rest, candidate.lease_until)
         return flag
 
@@ -192,8 +194,6 @@ def flag_set(placement: Placement, version: int, *, halted_by: str = "") -> Flag
     """Return what a placement says; ``halted_by`` names who else keeps the kill switch on."""
     by = halted_by or (OPERATOR if placement.halted else "")
     stable, candidate = Grant.of(placement.stable), Grant.of(placement.candidate)
-    leased = candidate is not None and candidate.lease_until is not None
-    share = Share.of(placement.candidate.exposure) if placement.candidate and leased else None
     return FlagSet(
         placement.agent,
         version,
@@ -202,7 +202,8 @@ def flag_set(placement: Placement, version: int, *, halted_by: str = "") -> Flag
         halted=bool(by),
         halted_by=by,
         splits=placement.splits,
-        share=share if placement.splits else None,
+        share=Share.of(placement.candidate) if placement.splits else None,
+        service=placement.stable.service if placement.splits and placement.stable else "",
     )
 
 
@@ -275,6 +276,10 @@ def _flag(variants: Json, default: str, rules: list[Rule]) -> Json:
     return flag
 
 
+def _served(grant: Grant | None, service: str) -> Json:
+    return {"revision": grant.revision if grant else "", "service": service}
+
+
 def _policy(permission: Permission) -> Json:
     return {"allow": sorted(permission.tools), "requireApproval": sorted(permission.asking)}
 
@@ -297,6 +302,9 @@ def _extract(document: Any, agent: str) -> FlagSet:
     if by not in ("", OPERATOR, PERSON):
         raise ValueError(f"unknown author of a halt: {by!r}")
     release = flags.get(f"{agent}.release")
+    service = release["variants"][STABLE]["service"] if release and STABLE in grants else ""
+    if not isinstance(service, str):
+        raise TypeError("a Service's name is no text")
     return FlagSet(
         agent,
         version_of(document),
@@ -306,6 +314,7 @@ def _extract(document: Any, agent: str) -> FlagSet:
         halted_by=by,
         splits=release is not None,
         share=None if release is None else share_of(release),
+        service=service,
     )
 
 

@@ -217,11 +217,12 @@ def _encodable(value: object, at: str) -> str:
     return value
 
 
-def _any_text_in(value: object, at: str) -> None:
-    for name, listed in _object(value, at).items():
+def _texts_in(value: object, at: str) -> None:
+    """Check an object variant: texts, and lists of them."""
+    for name, found in _object(value, at).items():
         _text(name, f"{at}: a key")
-        for place, one in enumerate(_list(listed, f"{at}.{name}")):
-            _encodable(one, f"{at}.{name}[{place}]")
+        for place, one in enumerate(found if isinstance(found, list) else [found]):
+            _encodable(one, f"{at}.{name}[{place}]" if isinstance(found, list) else f"{at}.{name}")
 
 
 def _no_variant(_value: object, at: str) -> None:
@@ -231,5 +232,5 @@ def _no_variant(_value: object, at: str) -> None:
 _VARIANT: dict[type, Callable[[Any, str], object]] = {
     bool: lambda _value, _at: None,
     str: _encodable,
-    dict: _any_text_in,
+    dict: _texts_in,
 }

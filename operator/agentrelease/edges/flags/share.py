@@ -19,7 +19,7 @@ from agentrelease.edges.flags.rules import leased, text_said
 from agentrelease.edges.traffic.split import total_for, units
 
 if TYPE_CHECKING:
-    from agentrelease.core.exposure import Exposure
+    from agentrelease.engine.levers import Arm
 
 Json = dict[str, Any]
 
@@ -30,17 +30,23 @@ _KEY = "targetingKey"
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Who meets the candidate: those who say this attribute, and ``weight`` of ``total`` sessions."""
+    """Who meets the candidate: those who say this attribute, and ``weight`` of ``total`` sessions.
+
+    ``service`` reaches it, where it has a slot of its own.
+    """
 
     weight: int
     total: int
     cohort: Cohort | None = None
+    service: str = ""
 
     @classmethod
-    def of(cls, exposure: Exposure) -> Share | None:
-        """Return an exposure's share, rounded down; ``None`` where nobody meets the candidate."""
-        total = total_for(exposure.weight)
-        share = cls(units(exposure.weight, total), total, exposure.cohort)
+    def of(cls, arm: Arm | None) -> Share | None:
+        """Return a candidate's share, rounded down; ``None`` where nobody meets it, or it has no lease."""
+        if arm is None or arm.lease_until is None:
+            return None
+        exposure, total = arm.exposure, total_for(arm.exposure.weight)
+        share = cls(units(exposure.weight, total), total, exposure.cohort, arm.service)
         return share if share.weight or share.cohort else None
 
     @property
@@ -67,6 +73,9 @@ def share_of(flag: Json) -> Share | None:
     if rule is None:
         return None
     _, given, _ = rule["if"]
+    service = flag["variants"][CANDIDATE]["service"]
+    if not isinstance(service, str):
+        raise TypeError("a Service's name is no text")
     cohort = None
     if given["if"][1] == CANDIDATE:
         condition, _, given = given["if"]
@@ -75,8 +84,8 @@ def share_of(flag: Json) -> Share | None:
             raise TypeError("a cohort is known by two texts")
         cohort = Cohort(asked["var"], value, attribute=True)
     if isinstance(given, str):
-        return Share(0, total_for(0), cohort)
+        return Share(0, total_for(0), cohort, service)
     (_, weight), (_, rest) = given["if"][1]["fractional"][1:]
     if type(weight) is not int or type(rest) is not int:
         raise TypeError("a weight is no whole number")
-    return Share(weight, weight + rest, cohort)
+    return Share(weight, weight + rest, cohort, service)

@@ -282,12 +282,6 @@ RELEASES = [
         "give slots, or leave route out and let the flags split",
     ),
     _release(
-        "one slot",
-        {"spec/delivery/slots/green": GONE},
-        "spec.delivery.slots",
-        "at least 2",
-    ),
-    _release(
         "a mirror without a route",
         {"spec/delivery/route": GONE, "spec/phases/1/cohort": {"attribute": {"name": "a", "value": "b"}}},
         "spec.phases",

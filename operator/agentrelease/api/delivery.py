@@ -113,8 +113,8 @@ class Delivery(Model):
         )
     )
 
-    slots: dict[str, Slot] = Field(
-        default_factory=dict,
+    slots: dict[str, Slot] | None = Field(
+        default=None,
         min_length=2,
         max_length=2,
         json_schema_extra=rules(
@@ -142,4 +142,8 @@ class Delivery(Model):
     @property
     def places(self) -> tuple[str, ...]:
         """The names of the two places that hold a bundle, in their order."""
-        return tuple(sorted(self.slots)) or PLACES
+        return PLACES if self.slots is None else tuple(sorted(self.slots))
+
+    def slot(self, name: str) -> Slot | None:
+        """Return a slot by its name; ``None`` where there is no such slot, or no slots at all."""
+        return (self.slots or {}).get(name)

@@ -84,7 +84,8 @@ class ReleaseSpec(Model):
                 field=".phases",
             ),
             rule(
-                "has(self.delivery.slots) || !has(self.rollback) || !has(self.rollback.compensations)",
+                "has(self.delivery.slots) || !has(self.rollback) || !has(self.rollback.compensations) "
+                "|| size(self.rollback.compensations) == 0",
                 "compensations read the action logs of a slot's pods: give delivery.slots",
                 field=".rollback",
             ),

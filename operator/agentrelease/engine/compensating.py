@@ -147,7 +147,7 @@ class Compensator:
 
     async def _collect(self, account: Account, release: AgentRelease) -> bool:
         """Read every log as far as it goes; return whether all of them were read to their end."""
-        slot = release.spec.delivery.slots.get(account.status.slot)
+        slot = release.spec.delivery.slot(account.status.slot)
         if slot is None:
             return False
         key, complete = account.key, True

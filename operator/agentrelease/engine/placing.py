@@ -60,7 +60,7 @@ def placement(release: AgentRelease, bundles: Bundles, now: float, note: str = "
         config_map=delivery.flags.config_map,
         stable=_stable(release, status.stable, exposed, bundles),
         candidate=candidate,
-        services=tuple(delivery.slots[name].service for name in sorted(delivery.slots)),
+        services=tuple(slot.service for _, slot in sorted((delivery.slots or {}).items())),
         note=note,
         objects={
             lever: name
@@ -79,13 +79,13 @@ def place(release: AgentRelease, name: str) -> Place | None:
     delivery = release.spec.delivery
     if name not in delivery.places:
         return None
-    return Place(release.namespace, release.name, name, delivery.slots.get(name))
+    return Place(release.namespace, release.name, name, delivery.slot(name))
 
 
 def _service(release: AgentRelease, slot: str) -> str:
     """Return the Service of a slot; none where the same pods serve every revision."""
     slots = release.spec.delivery.slots
-    return slots[slot].service if slots else ""
+    return "" if slots is None else slots[slot].service
 
 
 def _stable(

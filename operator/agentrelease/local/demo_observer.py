@@ -145,7 +145,7 @@ class Observer:
 
 def _loaded(release: AgentRelease) -> Iterator[tuple[str, str]]:
     """Yield the service and the revision of every slot in use, the candidate's last."""
-    status, slots = release.status, release.spec.delivery.slots
+    status, slots = release.status, release.spec.delivery.slots or {}
     for holder in (status.previous, status.stable, status.candidate):
         if holder is not None and holder.slot in slots:
             yield slots[holder.slot].service, holder.revision

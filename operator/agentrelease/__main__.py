@@ -20,6 +20,7 @@ from agentrelease.edges import endpoint, endpoints, kinds, logs
 from agentrelease.edges.cluster import ApiServer
 from agentrelease.edges.credentials import Credentials, CredentialsError
 from agentrelease.edges.events import EventWriter
+from agentrelease.edges.holding import HeldRevisions
 from agentrelease.edges.kopf_app import FeedError, KopfFeed
 from agentrelease.edges.levers import LeverError, discover
 from agentrelease.edges.metrics import Metrics, publish
@@ -29,6 +30,7 @@ from agentrelease.edges.recorder import DecisionRecorder, stream
 from agentrelease.edges.releases import ClusterReleases
 from agentrelease.edges.slots import Slots
 from agentrelease.engine.guarding import Guardian
+from agentrelease.engine.holding import Keeper
 from agentrelease.engine.journal import Journal
 from agentrelease.engine.leader import Leader
 from agentrelease.engine.lease import Candidacy
@@ -42,6 +44,8 @@ from agentrelease.engine.store import Store
 from agentrelease.engine.watchdog import BlindFeed, Pace, Watchdog, Watched
 
 if TYPE_CHECKING:
+    from agentrelease.engine.ports import Kind, Object
+    from agentrelease.engine.watchdog import Wake
     from agentrelease.settings import Settings
 
 log = structlog.get_logger("agentrelease")
@@ -50,6 +54,7 @@ WATCHED = (
     Watched(kinds.AGENT_RELEASE),
     Watched(kinds.GUARDRAIL_POLICY),
     Watched(kinds.CLUSTER_GUARDRAIL_POLICY),
+    Watched(kinds.AGENT_INCIDENT),
     Watched(kinds.HTTP_ROUTE, status_matters=True, optional=True),
     Watched(kinds.VIRTUAL_SERVICE, optional=True),
     Watched(kinds.CONFIG_MAP, labels={"app.kubernetes.io/managed-by": "agentrelease-operator"}),
@@ -83,6 +88,7 @@ class Parts:
     events: EventWriter
     outbound: Outbound
     journal: Journal
+    keeper: Keeper
 
 
 def main() -> int:
@@ -155,6 +161,13 @@ def _build(
     sinks = sinks_of(called, chosen.event_source, clock=loop.time)
     recorder = DecisionRecorder(events, metrics, sinks)
     journal = Journal(releases, recorder, stream)
+    keeper = Keeper(
+        releases,
+        HeldRevisions(cluster, chosen.namespaces),
+        recorder,
+        leading=lambda: epoch() is not None,
+        clock=loop.time,
+    )
     outside = Outside(
         releases=releases,
         levers=discover(cluster),
@@ -163,6 +176,7 @@ def _build(
         recorder=recorder,
         lookout=lookout,
         journal=journal,
+        keeper=keeper,
         epoch=epoch,
         clock=time.time,
     )
@@ -187,7 +201,7 @@ def _build(
         cluster,
         store,
         watched,
-        operation.wake,
+        _waking(operation, keeper),
         namespaces=chosen.namespaces,
         clock=loop.time,
         pace=Pace(interval=chosen.relist_interval),
@@ -210,7 +224,20 @@ def _build(
     feed = KopfFeed(credentials, watched, watchdog.fed, namespaces=chosen.namespaces)
     seen = [item.kind for item in watched]
     publish(metrics, queue=queue, leader=leader, store=store, kinds=seen, events=events)
-    return Parts(operation, queue, watchdog, feed, leader, events, outbound, journal)
+    return Parts(operation, queue, watchdog, feed, leader, events, outbound, journal, keeper)
+
+
+def _waking(operation: Operation, keeper: Keeper) -> Wake:
+    """Tell each event to whom it concerns: an incident holds its revision and says nothing of a release."""
+
+    def wake(kind: Kind, namespace: str, name: str, event: str, obj: Object) -> None:
+        if kind != kinds.AGENT_INCIDENT:
+            operation.wake(kind, namespace, name, event, obj)
+            return
+        about = obj.get("spec", {}).get("release", "")
+        keeper.changed(f"{namespace}/{about}" if about else "")
+
+    return wake
 
 
 def _settle(chosen: Settings) -> float:
@@ -245,6 +272,7 @@ async def _run(parts: Parts, chosen: Settings, metrics: Metrics, stack: AsyncExi
         asyncio.create_task(parts.operation.ticks(), name="ticks"),
         asyncio.create_task(parts.operation.workers(), name="workers"),
         asyncio.create_task(parts.journal.run(), name="journal"),
+        asyncio.create_task(parts.keeper.run(), name="keeper"),
     }
     async with parts.leader:
         waking = asyncio.create_task(_wake_when_leading(parts), name="waking")

@@ -7,6 +7,7 @@ from tests.support.controlplane import wait_until
 
 from agentrelease.api.admission import bound_to, policies, source
 
+HELD = "agentrelease.dev/held-by"
 AUTHOR = "metadata/annotations"
 VERSION = "spec/bundle/workflow/version"
 NEEDED = {"spec/phases/3/approval": "required"}
@@ -177,13 +178,14 @@ def test_a_status_slipped_in_with_the_object_is_dropped(guarded, place):
 def test_a_revision_is_the_operators_and_stays_while_it_is_needed(guarded, place):
     operator, root = guarded.become(OPERATOR, place, master=True), guarded.become("root", place, master=True)
     assert "written by" in root.create(revision()).message
-    used = changed(revision(), {AUTHOR: {"agentrelease.dev/in-use-by": "stable of support"}})
+    used = changed(revision(), {AUTHOR: {HELD: "stable of release support; open incident support-1"}})
     name = used["metadata"]["name"]
     assert operator.create(used).accepted
-    relabel = {"metadata": {"annotations": {"agentrelease.dev/in-use-by": None}}}
+    relabel = {"metadata": {"annotations": {HELD: None}}}
     assert "written by" in root.merge("AgentRevision", name, relabel).message
-    assert "is in use by stable of support and must stay" in root.delete("AgentRevision", name).message
-    assert "must stay" in root.delete_all("AgentRevision").message
+    words = f"AgentRevision {name} is kept: stable of release support; open incident support-1; it can be"
+    assert words in root.delete("AgentRevision", name).message
+    assert words in root.delete_all("AgentRevision").message
     assert operator.merge("AgentRevision", name, relabel).accepted
     assert root.delete("AgentRevision", name).accepted
 
@@ -199,7 +201,7 @@ def test_a_revision_that_a_release_names_can_not_be_deleted(guarded, place, role
         assert root.merge("AgentRelease", "support", {"spec": {"rollback": {"to": name}}}).accepted
     else:
         assert operator.merge("AgentRelease", "support", {"status": {role: serving}}, "status").accepted
-    words = f"is the {role} of AgentRelease support and must stay"
+    words = f"is kept: {role} of release support; it can be deleted when nobody holds it any more"
     wait_until(
         lambda: words in root.delete("AgentRevision", name, dry_run=True).message, 30, "it is known as used"
     )
@@ -207,6 +209,50 @@ def test_a_revision_that_a_release_names_can_not_be_deleted(guarded, place, role
     assert words in root.delete_all("AgentRevision").message
     assert root.delete("AgentRelease", "support").accepted
     wait_until(lambda: root.delete("AgentRevision", name, dry_run=True).accepted, 30, "it is free again")
+
+
+def test_an_open_incident_keeps_its_revision_until_it_is_closed(guarded, place):
+    operator, root = guarded.become(OPERATOR, place, master=True), guarded.become("root", place, master=True)
+    name = revision()["metadata"]["name"]
+    assert operator.create(revision()).accepted
+    assert root.create(changed(incident(), {"spec/revision": name})).accepted
+    words = "is kept: open incident support-1; it can be deleted when"
+    wait_until(
+        lambda: words in root.delete("AgentRevision", name, dry_run=True).message, 30, "the case is known"
+    )
+    known = {"metadata": {"annotations": {HELD: "previous of release support"}}}
+    assert operator.merge("AgentRevision", name, known).accepted
+    both = "kept: previous of release support"
+    assert both in root.delete("AgentRevision", name).message
+    assert operator.merge("AgentRevision", name, {"metadata": {"annotations": {HELD: None}}}).accepted
+    assert root.merge("AgentIncident", "support-1", {"spec": {"closed": True}}).accepted
+    wait_until(lambda: root.delete("AgentRevision", name, dry_run=True).accepted, 30, "it is free again")
+
+
+def test_a_revision_whose_effects_are_being_undone_stays_until_they_are(guarded, place):
+    operator, root = guarded.become(OPERATOR, place, master=True), guarded.become("root", place, master=True)
+    name = revision()["metadata"]["name"]
+    assert operator.create(revision()).accepted
+    undoing = {"status": {"compensation": {"state": "Undoing"}}}
+    assert operator.merge("AgentRevision", name, undoing, "status").accepted
+    assert "is kept: its effects are being undone" in root.delete("AgentRevision", name).message
+    done = {"status": {"compensation": {"state": "Done"}}}
+    assert operator.merge("AgentRevision", name, done, "status").accepted
+    assert root.delete("AgentRevision", name).accepted
+
+
+def test_an_administrator_may_let_go_what_is_being_deleted_and_change_nothing_else(guarded, place):
+    operator, root = guarded.become(OPERATOR, place, master=True), guarded.become("root", place, master=True)
+    held = changed(revision(), {"metadata/finalizers": ["agentrelease.dev/held"]})
+    name = held["metadata"]["name"]
+    assert operator.create(held).accepted
+    break_glass = {"metadata": {"finalizers": None}}
+    assert "written by" in root.merge("AgentRevision", name, break_glass).message
+    assert operator.delete("AgentRevision", name).accepted
+    other = {"metadata": {"finalizers": None, "labels": {"a": "b"}}}
+    assert "written by" in root.merge("AgentRevision", name, other).message
+    assert root.merge("AgentRevision", name, break_glass).accepted
+    assert operator.get("AgentRevision", name).code == 404
 
 
 @pytest.mark.parametrize("verb", ["update", "patch", "apply"])
@@ -230,7 +276,7 @@ def test_a_revisions_content_never_changes_not_even_by_the_operator(guarded, pla
 def test_a_namespace_goes_with_the_revisions_in_use(guarded, admin):
     place = guarded.open(f"{guarded.label}-going")
     operator = guarded.become(OPERATOR, place, master=True)
-    used = changed(revision(), {AUTHOR: {"agentrelease.dev/in-use-by": "stable of support"}})
+    used = changed(revision(), {AUTHOR: {HELD: "stable of release support"}})
     assert operator.create(used).accepted
     root = guarded.become("root", place, master=True)
     assert root.delete("Namespace", place).accepted
@@ -248,7 +294,7 @@ def test_a_release_takes_its_revisions_along(guarded, place):
     }
     used = changed(
         revision(),
-        {AUTHOR: {"agentrelease.dev/in-use-by": "stable of support"}, "metadata/ownerReferences": [owner]},
+        {AUTHOR: {HELD: "stable of release support"}, "metadata/ownerReferences": [owner]},
     )
     assert operator.create(used).accepted
     assert alice.delete("AgentRelease", "support").accepted

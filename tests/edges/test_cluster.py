@@ -117,6 +117,16 @@ async def test_a_merge_with_an_old_version_is_a_conflict_and_without_one_is_not(
     assert (await cluster.get(ref))["data"] == {"a": "2"}
 
 
+async def test_heads_are_metadata_and_nothing_else_by_label_and_namespace(cluster, ns):
+    made = await cluster.create(a_map(ns, a="1"))
+    await cluster.create(a_map(ns, "other") | {"metadata": {"namespace": ns, "name": "other"}})
+    (head,) = await cluster.heads(CONFIG_MAP, ns, {"made-by": "test"})
+    assert list(head) == ["metadata"]
+    assert head["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+    assert head["metadata"]["labels"] == {"made-by": "test"}
+    assert len(await cluster.heads(CONFIG_MAP, ns)) >= 2
+
+
 async def test_a_write_to_what_is_gone_is_missing(cluster, ns, ref):
     made = await cluster.create(a_map(ns))
     await cluster.delete(ref)

@@ -58,6 +58,11 @@ class MemoryCluster:
             and (labels or {}).items() <= obj["metadata"].get("labels", {}).items()
         ]
 
+    async def heads(
+        self, kind: Kind, namespace: str | None = None, labels: Mapping[str, str] | None = None
+    ) -> list[Object]:
+        return [{"metadata": obj["metadata"]} for obj in await self.list(kind, namespace, labels)]
+
     async def create(self, obj: Object) -> Object:
         ref = ref_of(obj)
         await self.before("create", ref)

@@ -23,10 +23,12 @@ from agentrelease.core.counters import Sample
 from agentrelease.core.series import Series, Snapshot, Stretch
 from agentrelease.edges import kinds
 from agentrelease.edges.flags.configmap import ConfigMapFlags
+from agentrelease.edges.holding import HeldRevisions
 from agentrelease.edges.releases import ClusterReleases
 from agentrelease.edges.slots import Slots
 from agentrelease.edges.traffic.httproute import HTTPRouteTraffic
 from agentrelease.engine.guarding import Guardian
+from agentrelease.engine.holding import Keeper
 from agentrelease.engine.journal import Journal
 from agentrelease.engine.lookout import Lookout
 from agentrelease.engine.outside import Outside
@@ -126,6 +128,13 @@ class Stage:
         self.guardian = Guardian(releases, 1.0)
         self.lookout = Lookout(self, self.guardian)
         self.journal = Journal(releases, self.told, self.entries.append)
+        self.keeper = Keeper(
+            releases,
+            HeldRevisions(self.cluster),
+            self.told,
+            leading=lambda: self.epoch is not None,
+            clock=lambda: self.now,
+        )
         outside = Outside(
             releases=releases,
             levers=self.levers(),
@@ -134,6 +143,7 @@ class Stage:
             recorder=self.told,
             lookout=self.lookout,
             journal=self.journal,
+            keeper=self.keeper,
             epoch=lambda: self.epoch,
             clock=lambda: self.now,
         )
@@ -159,6 +169,7 @@ class Stage:
             except ClusterError as error:
                 self.told.failed(KEY, "look", str(error))
         await self.journal.flush()
+        await self.keeper.look()
 
     async def run(self, seconds: int, until: str = "") -> AgentRelease:
         """Go on until the phase is ``until``, at most so long, and return the release."""

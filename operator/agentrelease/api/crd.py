@@ -105,6 +105,7 @@ RESOURCES = (
             _AGENT,
             Column("Outcome", ".status.outcome"),
             Column("Parent", ".spec.parent"),
+            Column("Held-By", r".metadata.annotations.agentrelease\.dev/held-by"),
             Column("Digest", ".spec.digest", wide=True),
             Column("Reason", ".status.reason", wide=True),
             _AGE,

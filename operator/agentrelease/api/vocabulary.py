@@ -22,6 +22,8 @@ RELEASE_LABEL = f"{GROUP}/release"
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 OPERATOR_NAME = "agentrelease-operator"
 FINALIZER = f"{GROUP}/safe-exposure"
+HELD_ANNOTATION = f"{GROUP}/held-by"
+HELD_FINALIZER = f"{GROUP}/held"
 
 
 @total_ordering

@@ -1,4 +1,4 @@
-"""The API server as the engine sees it: get, list, create, replace, merge, delete.
+"""The API server as the engine sees it: get, list, heads, create, replace, merge, delete.
 
 Objects are plain JSON. No cache, and no ``resourceVersion=0``: what ``get`` returns was true when
 etcd was asked. Time-outs, retries and the classification of errors are in ``transport.py``.
@@ -6,19 +6,21 @@ etcd was asked. Time-outs, retries and the classification of errors are in ``tra
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote, urlencode
 
 from agentrelease.edges.kinds import ref_of
-from agentrelease.edges.transport import MERGE_PATCH, USER_AGENT, Limits, Request, Transport, failure
+from agentrelease.edges.transport import JSON, MERGE_PATCH, USER_AGENT, Limits, Request, Transport, failure
 from agentrelease.engine.ports import Kind, Missing, Object, Ref, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
     from agentrelease.edges.credentials import Credentials
 
+METADATA_ALONE = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 BACKGROUND = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
 
 
@@ -56,21 +58,34 @@ class ApiServer:
         self, kind: Kind, namespace: str | None = None, labels: Mapping[str, str] | None = None
     ) -> list[Object]:
         """Return all objects of a kind, read in chunks; ``Missing`` where the kind isn't served."""
+        return [_typed(item, kind) for item in await self._items(kind, namespace, labels, JSON)]
+
+    async def heads(
+        self, kind: Kind, namespace: str | None = None, labels: Mapping[str, str] | None = None
+    ) -> Sequence[Object]:
+        """Return the metadata of all objects of a kind, and nothing else of them."""
+        items = await self._items(kind, namespace, labels, METADATA_ALONE)
+        return [{"metadata": item["metadata"]} for item in items]
+
+    async def _items(
+        self, kind: Kind, namespace: str | None, labels: Mapping[str, str] | None, accept: str
+    ) -> Sequence[Object]:
         query = {"limit": str(self._transport.limits.page)}
         if labels:
             query["labelSelector"] = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
         base = path_of(Ref(kind, namespace or "", ""))
         about = f"{kind.plural}.{kind.group or 'core'} in {namespace or 'all namespaces'}"
-        items: list[Object] = []
+        items: deque[Object] = deque()
         while True:
-            request = Request("GET", f"{base}?{urlencode(query)}", about, secret=_secret(kind))
+            path = f"{base}?{urlencode(query)}"
+            request = Request("GET", path, about, secret=_secret(kind), accept=accept)
             answer = await self._transport.read(request)
             if answer.status == 404:
                 raise failure(request, answer)
-            items += [_typed(item, kind) for item in answer.body.get("items") or ()]
+            items += answer.body.get("items") or ()
             token = answer.body.get("metadata", {}).get("continue")
             if not token:
-                return items
+                return tuple(items)
             query["continue"] = token
 
     async def create(self, obj: Object) -> Object:

@@ -91,13 +91,27 @@ class ClusterReleases:
                 "name": revision,
                 "namespace": release.namespace,
                 "labels": {RELEASE_LABEL: release.name, MANAGED_BY_LABEL: OPERATOR_NAME},
+                "ownerReferences": [_owner(release)],
             },
             "spec": spec,
         }
         try:
             await self._cluster.create(obj)
-        except Conflict:
-            return  # the same bundle is the same revision
+        except Conflict:  # the same bundle is the same revision
+            await self._adopt(release, Ref(kinds.AGENT_REVISION, release.namespace, revision))
+
+    async def _adopt(self, release: AgentRelease, ref: Ref) -> None:
+        """Make a kept revision this release's own; ``Conflict`` while it is on its way out.
+
+        It may be of an earlier release of the same name, with which it would go.
+        """
+        stored = await self._cluster.get(ref)
+        if stored is None or "deletionTimestamp" in stored["metadata"]:
+            raise Conflict(f"{ref} is being deleted; it is made anew as soon as it is gone")
+        owner, meta = _owner(release), stored["metadata"]
+        if meta.get("ownerReferences") != [owner]:
+            changed = {"ownerReferences": [owner], "resourceVersion": meta["resourceVersion"]}
+            await self._cluster.merge(ref, {"metadata": changed})
 
     async def bundle(self, namespace: str, revision: str) -> Bundle | None:
         known = self._bundles.get((namespace, revision))
@@ -165,6 +179,11 @@ class ClusterReleases:
             return GuardrailPolicySpec.model_validate(obj["spec"])
         except ValidationError as error:
             raise Unusable(f"{address.kind.name} {address.name}: {_sentence(error)}") from None
+
+
+def _owner(release: AgentRelease) -> Object:
+    """Return the reference by which a revision goes when its release does, unless somebody holds it."""
+    return {"apiVersion": API_VERSION, "kind": "AgentRelease", "name": release.name, "uid": release.uid}
 
 
 def _revision_status(obj: Object) -> RevisionStatus:

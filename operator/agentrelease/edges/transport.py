@@ -69,6 +69,7 @@ class Request:
     body: Any = None
     content_type: str = JSON
     secret: bool = False
+    accept: str = JSON
 
     def __str__(self) -> str:
         return f"{self.method} {self.about}"
@@ -152,7 +153,7 @@ class Transport:
     async def _exchange(self, request: Request) -> Answer:
         headers = {
             "User-Agent": self._client.user_agent,
-            "Accept": JSON,
+            "Accept": request.accept,
             "Content-Type": request.content_type,
         }
         url = self._client.configuration.host + request.path

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agentrelease.engine.guarding import Guardian
+    from agentrelease.engine.holding import Keeper
     from agentrelease.engine.journal import Journal
     from agentrelease.engine.levers import Lever
     from agentrelease.engine.lookout import Lookout
@@ -26,6 +27,7 @@ class Outside:
     recorder: Recorder
     lookout: Lookout
     journal: Journal
+    keeper: Keeper
     epoch: Callable[[], int | None]
     clock: Callable[[], float]
 

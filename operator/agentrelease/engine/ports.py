@@ -84,7 +84,7 @@ class Unavailable(ClusterError):
 
 
 class Cluster(Protocol):
-    """The API server, five verbs and an event. Reads are quorum reads, never from a cache."""
+    """The API server, seven verbs. Reads are quorum reads, never from a cache."""
 
     async def get(self, ref: Ref) -> Object | None:
         """Return the object as it is now; ``None`` where there is none."""
@@ -93,6 +93,11 @@ class Cluster(Protocol):
         self, kind: Kind, namespace: str | None = None, labels: Mapping[str, str] | None = None
     ) -> Sequence[Object]:
         """Return all objects of a kind, in chunks behind the scenes."""
+
+    async def heads(
+        self, kind: Kind, namespace: str | None = None, labels: Mapping[str, str] | None = None
+    ) -> Sequence[Object]:
+        """Return the metadata of all objects of a kind, and nothing else of them."""
 
     async def create(self, obj: Object) -> Object:
         """Create; raise ``Conflict`` when the name is taken."""

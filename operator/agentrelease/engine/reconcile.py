@@ -43,8 +43,10 @@ class Reconciler:
             self._out.recorder.failed(key, "read", str(error))
             return Result()
         if release is None:
+            self._out.keeper.gone(key)
             return Result()
         self._out.journal.seen(release)
+        self._out.keeper.seen(release)
         return await _look(self._out, release)
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from agentrelease.engine.store import Store
 
     Wake = Callable[[Kind, str, str, str, Object], None]
+    """Takes kind, namespace, name, what happened, and the object (empty for a ghost)."""
 
 log = structlog.get_logger(__name__)
 

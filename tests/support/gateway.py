@@ -39,11 +39,12 @@ async def eventually(condition: Callable[[], Awaitable[Any]], what: str, seconds
 
 @dataclass
 class Arm:
-    """One backend: it answers with its name, and keeps the headers of what it was asked."""
+    """One backend: it answers with its name, and keeps the headers of what it was asked; or it is ``app``."""
 
     name: str
     address: str
     asked: list[dict[str, str]] = field(default_factory=list)
+    app: web.Application | None = None
 
     @contextlib.asynccontextmanager
     async def serve(self):
@@ -52,8 +53,10 @@ class Arm:
             self.asked.append({name.lower(): ",".join(headers.getall(name)) for name in headers})
             return web.json_response({"arm": self.name}, headers={"x-arm": self.name})
 
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", answer)
+        app = self.app
+        if app is None:
+            app = web.Application()
+            app.router.add_route("*", "/{path:.*}", answer)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, self.address, _PORT).start()

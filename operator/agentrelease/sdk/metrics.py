@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from agentrelease.api.vocabulary import Autonomy
 from agentrelease.sdk.counts import Counts, Series, bounded
-from agentrelease.sdk.task import Task
+from agentrelease.sdk.task import Pair, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from agentrelease.sdk.flags import AgentFlags
+    from agentrelease.sdk.pairing.reporter import PairReporter
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +65,10 @@ class AgentMetrics:
         *,
         flags: AgentFlags | None = None,
         strata: Strata | None = None,
+        pairing: PairReporter | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
+        self._pairing = pairing
         self._registry = CollectorRegistry(auto_describe=False)
         self._strata = strata or Strata()
         self._clock = clock
@@ -76,10 +79,19 @@ class AgentMetrics:
         }
         self._registry.register(_InEffect(identity, flags, self._strata))
 
-    def task(self, workflow_class: str, risk_tier: str, audience: str) -> Task:
-        """Begin a task; use it as a context manager."""
+    def task(
+        self, workflow_class: str, risk_tier: str, audience: str, *, request: str = "", mirrored: bool = False
+    ) -> Task:
+        """Begin a task; use it as a context manager.
+
+        ``request`` is the id that the gateway gave the request (``x-request-id``) and ``mirrored`` says that
+        it is a copy whose answer nobody reads; both are for answers that are judged in pairs.
+        """
         stratum = self._strata.bound(workflow_class, risk_tier, audience)
-        return Task(self._counts[stratum], self._clock)
+        pair = None
+        if self._pairing is not None and request:
+            pair = Pair(self._pairing, request, stratum, copy=mirrored)
+        return Task(self._counts[stratum], self._clock, pair)
 
     def render(self) -> bytes:
         """Return the page that Prometheus scrapes."""

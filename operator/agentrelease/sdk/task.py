@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from agentrelease.sdk.counts import Counts
+    from agentrelease.sdk.pairing.joiner import Stratum
+    from agentrelease.sdk.pairing.reporter import PairReporter
 
 Outcome = Literal["completed", "failed", "abandoned", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Where a task's outcome goes to be set against the other revision's answer to the same request."""
+
+    reporter: PairReporter
+    request: str
+    stratum: Stratum
+    copy: bool
+
+    def began(self) -> None:
+        """Tell that a copy was taken up, so that it is missed if nothing follows."""
+        if self.copy:
+            self.reporter.began(self.request, self.stratum)
+
+    def judged(self, bad: Mapping[str, bool]) -> None:
+        """Tell what was bad about the answer."""
+        self.reporter.judged(self.request, self.stratum, bad, copy=self.copy)
 
 
 class Task:
@@ -22,8 +44,9 @@ class Task:
     one that an exception ended, whatever it said before.
     """
 
-    def __init__(self, counts: Counts, clock: Callable[[], float]) -> None:
+    def __init__(self, counts: Counts, clock: Callable[[], float], pair: Pair | None = None) -> None:
         self._counts = counts
+        self._pair = pair
         self._clock = clock
         self._started = clock()
         self._ended = False
@@ -76,6 +99,8 @@ class Task:
         self._counts.cost(amount)
 
     def __enter__(self) -> Self:
+        if self._pair is not None:
+            self._pair.began()
         return self
 
     def __exit__(
@@ -94,3 +119,14 @@ class Task:
             self._counts.correction(self._correction)
         if self._escalation is not None:
             self._counts.escalation(self._escalation)
+        if self._pair is not None:
+            self._pair.judged(self._bad())
+
+    def _bad(self) -> dict[str, bool]:
+        """What was bad, as far as it is known when the task ends."""
+        return {
+            "completion": self._outcome != "completed",
+            "violation": self._violation is not None,
+            "correction": self._correction is not None,
+            "escalation": self._escalation is not None,
+        }

@@ -25,13 +25,17 @@ _HAPPENED = ("executed", "approved")
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A request as it arrived. ``live`` is false for mirrored traffic: nobody reads the answer."""
+    """A request as it arrived. ``live`` is false for mirrored traffic: nobody reads the answer.
+
+    ``request`` is the gateway's id of it, the same for the original and its copy.
+    """
 
     session: str
     audience: str
     risk_tier: str
     workflow_class: str
     live: bool
+    request: str = ""
 
 
 class Conversation:
@@ -54,7 +58,8 @@ class Conversation:
             workflow_class=turn.workflow_class,
             cohort=turn.audience,
         )
-        with self._metrics.task(turn.workflow_class, turn.risk_tier, turn.audience) as task:
+        stratum = turn.workflow_class, turn.risk_tier, turn.audience
+        with self._metrics.task(*stratum, request=turn.request, mirrored=not turn.live) as task:
             await asyncio.sleep(behaviour.latency * self._rng.lognormvariate(0, 0.25))
             actions = self._act(turn, may, behaviour, task)
             completed, violated = self._talk(turn, behaviour, task)

@@ -25,6 +25,7 @@ from agentrelease.local.agent.bundle import LoadedBundle, NotLoaded, load_bundle
 from agentrelease.local.agent.conversation import Conversation, Turn
 from agentrelease.sdk import ActionLog, AgentFlags, AgentMetrics, Identity
 from agentrelease.sdk.actions import LONGEST_PAGE
+from agentrelease.sdk.pairing.reporter import PairReporter
 
 if TYPE_CHECKING:
     from agentrelease.local.agent.settings import Settings
@@ -41,6 +42,8 @@ class Agent:
         self._flags = AgentFlags(settings.agent, settings.release, settings.flags)
         self._log = ActionLog(settings.release)
         self._behaviour = Behaviour()
+        told = settings.pairing and settings.release
+        self._pairing = PairReporter(settings.pairing, settings.agent, settings.release) if told else None
         self._bundle: LoadedBundle | None = None
         self._metrics: AgentMetrics | None = None
         self._conversation: Conversation | None = None
@@ -69,8 +72,10 @@ class Agent:
         return self._bundle
 
     def close(self) -> None:
-        """Let go of the flags."""
+        """Let go of the flags, and tell what is left to tell."""
         self._flags.close()
+        if self._pairing is not None:
+            self._pairing.close()
 
     def _loaded(self) -> bool:
         settings = self._settings
@@ -81,7 +86,7 @@ class Agent:
             return False
         self._behaviour = behaviour_of(bundle.content).with_fields(settings.faults)
         identity = Identity(settings.agent, settings.release, bundle.digest)
-        self._metrics = AgentMetrics(identity, flags=self._flags)
+        self._metrics = AgentMetrics(identity, flags=self._flags, pairing=self._pairing)
         self._bundle = bundle
         rng = Random(settings.seed)  # noqa: S311 - a simulation that can be repeated
         self._conversation = Conversation(bundle, self._flags, self._metrics, self._log, rng)
@@ -97,6 +102,7 @@ class Agent:
             risk_tier=headers.get("x-risk-tier", "high"),
             workflow_class=headers.get("x-workflow-class", "general"),
             live=not is_shadow(request.host),
+            request=headers.get("x-request-id", ""),
         )
         answer = await self._conversation.answer(turn, self._behaviour)
         return web.json_response(answer, headers={"x-agent-release": self._settings.release})

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``release`` is empty in a slot that was never loaded. ``faults`` are behaviour fields to start with."""
+    """``release`` is empty in a slot that was never loaded. ``faults`` are behaviour fields to start with.
+
+    ``pairing`` is the address of the namespace's joiner; empty tells nobody.
+    """
 
     agent: str
     release: str
@@ -25,6 +28,7 @@ class Settings:
     flags: FlagSource
     seed: str
     faults: dict[str, Any] = field(default_factory=dict)
+    pairing: str = ""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
@@ -39,4 +43,5 @@ class Settings:
             flags=FlagSource.from_env(env),
             seed=env.get("AGENT_SEED", release),
             faults=json.loads(env.get("AGENT_BEHAVIOUR", "{}")),
+            pairing=env.get("AGENTRELEASE_PAIRING_URL", ""),
         )

@@ -491,6 +491,12 @@ RELEASES = [
         "should match",
     ),
     _release(
+        "a cohort whose evidence is neither required nor optional",
+        {"spec/phases/1/cohort/evidence": "none"},
+        "spec.phases[1].cohort.evidence",
+        "supported values",
+    ),
+    _release(
         "a cohort by two things",
         {"spec/phases/1/cohort/cookie": {"name": "beta", "value": "1"}},
         "spec.phases[1].cohort",

@@ -96,6 +96,7 @@ def phases(draw, *, routed: bool) -> list[dict[str, Any]]:
         elif place < mirrors + cohorts:
             known = {"header": "x-audience"} if routed else {"attribute": "audience"}
             phase["cohort"] = {by: {"name": name, "value": draw(NAMES)} for by, name in known.items()}
+            phase["cohort"] |= draw(st.sampled_from([{}, {"evidence": "required"}, {"evidence": "optional"}]))
         else:
             phase["weight"] = 100 if place == len(names) - 1 else shares[place]
         phase |= draw(

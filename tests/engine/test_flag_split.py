@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 from tests.support.flag_stage import FLAGS, PHASES, FlagStage
-from tests.support.stage import AGENT, NAMESPACE, Behaviour
+from tests.support.stage import AGENT, NAMESPACE, Behaviour, bounded
 
 from agentrelease.api.vocabulary import Autonomy
 from agentrelease.edges import kinds
@@ -175,3 +175,25 @@ async def _edit(stage: FlagStage, weight: int) -> None:
         rule = rule["if"][2] if rule["if"][1] == "candidate" else rule["if"][1]
     rule["fractional"][1][1], rule["fractional"][2][1] = weight, 10_000 - weight
     await stage.cluster.replace(obj | {"data": {f"{AGENT}.flagd.json": json.dumps(document)}})
+
+
+@both
+async def test_a_first_release_by_phases_gives_each_phase_its_share_and_nobody_else_a_revision(
+    slots: bool,
+) -> None:
+    stage = FlagStage(slots=slots)
+    await stage.install(bounded())
+    v1 = await stage.apply("v1", GOOD, firstRelease="phases")
+    shares = {}
+    for _ in range(600):
+        await stage.step()
+        status = (await stage.release()).status
+        if status.candidate and status.candidate.confirmed_at:
+            shares[status.phase] = stage.reach().get(v1, (0.0, 0.0))[0]
+        if status.phase == "Promoted":
+            break
+    assert status.phase == "Promoted"
+    wanted = {"internal": 0.0, "canary-10": 0.1, "half": 0.5, "all": 1.0, "full": 1.0}
+    assert {name: share for name, share in shares.items() if name != "Promoted"} == pytest.approx(
+        wanted, abs=0.05
+    )

@@ -32,7 +32,7 @@ from agentrelease.engine.holding import Keeper
 from agentrelease.engine.journal import Journal
 from agentrelease.engine.lookout import Lookout
 from agentrelease.engine.outside import Outside
-from agentrelease.engine.ports import ClusterError, Ref
+from agentrelease.engine.ports import ClusterError, Ref, Unavailable
 from agentrelease.engine.reconcile import Reconciler
 
 if TYPE_CHECKING:
@@ -109,6 +109,8 @@ class Stage:
         self.skew = 0.0  # seconds by which the agents' clocks are ahead
         self.forgets = False  # the past can't be read
         self.accepts_routes = True
+        self.cohort_visits = True  # anybody of the cohort sends requests
+        self.cohort_told = True  # agents report the cohort's tasks as internal
         self.missing: set[str] = set()  # metrics that nobody exports any more
         self.joins = False  # a joiner counts pairs: what is hard for one agent is hard for the other
         self.unheard = 0.0  # share of copies of which the candidate tells no outcome
@@ -209,6 +211,30 @@ class Stage:
         self.behaviours.setdefault(revision, behaviour or Behaviour())
         return revision
 
+    async def write_policy(self, spec: dict[str, Any]) -> None:
+        """Change the guardrails in force."""
+        stored = await self.cluster.get(Ref(kinds.GUARDRAIL_POLICY, NAMESPACE, "defaults"))
+        assert stored is not None
+        await self.cluster.replace(stored | {"spec": spec})
+
+    async def set_weights(self, weights: dict[str, int]) -> None:
+        """Write the route's weights by hand, by Service, in all rules."""
+        route = await self.cluster.get(Ref(kinds.HTTP_ROUTE, NAMESPACE, AGENT))
+        assert route is not None
+        for rule in route["spec"]["rules"]:
+            for ref in rule["backendRefs"]:
+                ref["weight"] = weights[ref["name"]]
+        await self.cluster.replace(route)
+
+    def refuse_writes(self, kind: str) -> None:
+        """Let the API server fail all writes to objects of this kind; of none if empty."""
+
+        async def refuse(verb: str, ref: Ref) -> None:
+            if verb not in ("get", "list") and ref.kind.name == kind:
+                raise Unavailable(f"{ref}: 500")
+
+        self.cluster.before = refuse
+
     async def release(self) -> AgentRelease:
         found = await ClusterReleases(self.cluster).get(KEY)
         assert found is not None
@@ -268,8 +294,10 @@ class Stage:
             mirrored = sum(self.random.random() < mirror for _ in range(self.rate)) if mirror else 0
             if self.joins and mirrored:
                 hardness = self._join(revision, mirrored)
-            self._work(revision, ordinary + mirrored, hardness=hardness)
-            self._work(revision, self.rate // 10 if revision == cohort else 0, "internal")
+            met = self.rate // 10 if revision == cohort and self.cohort_visits else 0
+            told = met if self.cohort_told else 0
+            self._work(revision, ordinary + mirrored + met - told, hardness=hardness)
+            self._work(revision, told, "internal")
             self.exposed.append((self.now, revision, weight))
 
     def _join(self, candidate: str, copies: int) -> list[float]:
@@ -546,3 +574,9 @@ SPEC: dict[str, Any] = {
     "guardrails": [{"policy": "defaults"}],
     "rollback": {"holdBudget": "10s"},
 }
+
+
+def bounded() -> dict[str, Any]:
+    """The guardrails with bounds of their own, by which a first release can be judged."""
+    bounds = {"task-completion": {"floor": 0.7}, "policy-violations": {"ceiling": 0.1}}
+    return POLICY | {"metrics": [metric | bounds.get(metric["name"], {}) for metric in POLICY["metrics"]]}

@@ -69,6 +69,10 @@ class Cohort(Model):
     """Requests whose token, checked by the gateway, carries this claim go to the candidate."""
     attribute: AttributeMatch | None = None
     """Where no route splits: sessions with this attribute in their evaluation context go to the candidate."""
+    evidence: Literal["required", "optional"] = "required"
+    """Whether the cohort's own tasks (`audience` = `internal`) must prove the candidate safe before anybody
+    else meets it. `optional` is for cohorts too small for a proof: the phase ends after its `minSamples`
+    (one at least) and `minDuration` if nothing is breached or suspicious."""
 
 
 # Spelled out because the API server reckons indexOf at a hundred times the budget.

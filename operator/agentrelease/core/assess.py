@@ -44,12 +44,13 @@ class Requirements:
     """What a phase asks for besides proof.
 
     ``min_samples`` is exposures of every tested metric; ``min_samples_by_stratum`` the same by stratum
-    key; ``not_before`` is in unix seconds.
+    key; ``not_before`` is in unix seconds. Without ``proof`` no guardrail has to exclude its harm.
     """
 
     min_samples: int = 0
     min_samples_by_stratum: Mapping[str, int] = field(default_factory=dict)
     not_before: float = 0.0
+    proof: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,8 @@ class Assessment:
     @property
     def still_needed(self) -> int | None:
         """Expected candidate tasks until promotion can be decided; ``None`` when no number will do."""
-        needed = [n for g in _judged(self.grounds) for n in self.grounds.needed(g).values()]
+        judged = _judged(self.grounds) if self.requirements.proof else []
+        needed = [n for g in judged for n in self.grounds.needed(g).values()]
         needed += _missing(self.grounds, self.requirements).values()
         most = max(needed, default=0.0)
         return None if most == inf else ceil(most)
@@ -129,9 +131,12 @@ def _unbreached(grounds: Grounds, requirements: Requirements) -> tuple[Verdict, 
     suspicion = _suspicion(grounds)
     if suspicion:
         return Verdict.SUSPECT, suspicion
-    unmet = _not_ready(grounds) or _unproven(grounds) or _unmet(grounds, requirements)
+    unproven = _unproven(grounds) if requirements.proof else ""
+    unmet = _not_ready(grounds) or unproven or _unmet(grounds, requirements)
     if unmet:
         return Verdict.HOLD, unmet
+    if not requirements.proof:
+        return Verdict.PROMOTE, "nothing is breached or suspicious; the phase asks for no proof"
     return Verdict.PROMOTE, "every guardrail excludes the harm it has to, on fresh evidence"
 
 
@@ -165,6 +170,8 @@ def _not_ready(grounds: Grounds) -> str:
 
 def _unproven(grounds: Grounds) -> str:
     """Which guardrail does not exclude its harm yet: the one that needs most."""
+    if grounds.incomparable:
+        return "there is nothing to compare with, and no guardrail has a ceiling or a floor to judge by"
     waiting = [
         (needed, g, group)
         for g in _judged(grounds)

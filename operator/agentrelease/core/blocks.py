@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agentrelease.core import pairs
+from agentrelease.core.audience import belongs
 from agentrelease.core.evidence import Block, Cell, Count, stratum_key
 
 if TYPE_CHECKING:
@@ -176,9 +177,7 @@ def _sums(
 
 
 def _picked(one: Series, match: Mapping[str, str], audience: str) -> bool:
-    if audience and one.labels.get("audience", audience) != audience:
-        return False
-    return all(one.labels.get(label) == value for label, value in match.items())
+    return belongs(one, audience) and all(one.labels.get(label) == value for label, value in match.items())
 
 
 def _event(snapshot: Snapshot, metric: Metric, span: Span) -> float | None:

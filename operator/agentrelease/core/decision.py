@@ -91,11 +91,12 @@ def _direction(s: Situation, step: Step, before: Exposure, intended: Exposure) -
 def _exceeds(s: Situation, intended: Exposure) -> bool:
     """Whether live is more than intended.
 
-    Before anything of ours is stable, the route still serves what was there before us; that is not
-    the candidate's exposure and is not taken away.
+    Before anything of ours has been exposed, the route still serves what was there before us; that is
+    not the candidate's exposure and is not taken away.
     """
-    live = s.live.exposure
-    return live is not None and s.release.status.stable is not None and not live.within(intended)
+    live, status = s.live.exposure, s.release.status
+    exposed = status.stable or (status.candidate and status.candidate.stage is not Stage.LOADING)
+    return live is not None and bool(exposed) and not live.within(intended)
 
 
 def _drift(s: Situation, step: Step, intended: Exposure) -> str:

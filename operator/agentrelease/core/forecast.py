@@ -59,7 +59,7 @@ def _phase(phase: Phase, plan: Plan, flow: Flow) -> Outlook:
         return Outlook(phase.name, None, None, "", None, None, f"{phase.name} sees no traffic at present")
     horizon = phase.deadline.seconds if phase.deadline else HORIZON
     needs = planner.needs(plan, planner.Traffic(candidate, stable), flow.rates, horizon * candidate)
-    if not needs:
+    if not needs or (phase.cohort is not None and phase.cohort.evidence == "optional"):
         return Outlook(phase.name, phase.min_samples, phase.min_samples / candidate, "minSamples", None, None)
     longest = needs[0]
     tasks = max(longest.tasks, float(phase.min_samples))

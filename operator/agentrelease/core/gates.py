@@ -11,6 +11,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 from agentrelease.api.vocabulary import AUTHOR_ANNOTATION
+from agentrelease.core.phases import following
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,7 +95,7 @@ def approval_missing(release: AgentRelease, consents: Sequence[Consent], now: fl
     candidate = release.status.candidate
     if step is None or candidate is None or not approval_needed(release, step):
         return ""
-    leaves = release.spec.phases[step - 1].name if step else ""
+    leaves = release.spec.phases[candidate.phase_index].name if candidate.phase_index >= 0 else ""
     enters = release.spec.phases[step].name
     wanted = f"{leaves or 'the start'} → {enters}"
     seen = []
@@ -123,9 +124,7 @@ def approval_needed(release: AgentRelease, step: int) -> bool:
 def next_phase(release: AgentRelease) -> int | None:
     """Return the phase that would be entered next; ``None`` after the last, or without a candidate."""
     candidate = release.status.candidate
-    if candidate is None or candidate.phase_index + 1 >= len(release.spec.phases):
-        return None
-    return candidate.phase_index + 1
+    return None if candidate is None else following(release, candidate.phase_index)
 
 
 def _void(consent: Consent, digest: str, leaves: str, now: float) -> str:

@@ -63,6 +63,11 @@ class Grounds:
         )
         return next((verdict for holds, verdict in checks if holds), MetricVerdict.COLLECTING)
 
+    @property
+    def incomparable(self) -> bool:
+        """Whether there is neither a comparison nor a bound for any tested guardrail: nothing can pass."""
+        return self.ledger.mode == ABSOLUTE and bool(self.plan.tested) and not self.plan.absolute
+
     def seen(self, guardrail: Guardrail) -> MetricVerdict:
         """What an event guardrail says."""
         if self.ledger.events[guardrail.name] > 0:

@@ -147,6 +147,11 @@ class Plan:
         return tuple(g for g in self.guardrails if g.kind is not Kind.EVENT)
 
     @property
+    def absolute(self) -> bool:
+        """Whether anything can be judged without a comparison: by a ceiling or a floor."""
+        return any(g.bound is not None for g in self.tested)
+
+    @property
     def events(self) -> tuple[Guardrail, ...]:
         """The guardrails of which one occurrence is enough."""
         return tuple(g for g in self.guardrails if g.kind is Kind.EVENT)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agentrelease.api.status import Stage
 from agentrelease.api.vocabulary import OVERRIDE_ANNOTATION, Autonomy
-from agentrelease.core.exposure import ALL, NOTHING, Exposure, kept, of_phase
+from agentrelease.core.exposure import NOTHING, Exposure, kept, of_phase
 
 if TYPE_CHECKING:
     from agentrelease.api.phase import PhaseStratum
@@ -24,15 +23,9 @@ def exposure(release: AgentRelease) -> Exposure:
 
 
 def exposure_in(release: AgentRelease, candidate: Candidate) -> Exposure:
-    """Return what the candidate's phase exposes, less what interventions took: autonomy and tools.
-
-    Where no stable revision exists there is nobody to share traffic with: a share of it would be a
-    share of errors, so any weight means all and a mirror means nothing.
-    """
+    """Return what the candidate's phase exposes, less what interventions took: autonomy and tools."""
     tools = kept(release.spec.bundle.tools, candidate.tools_cut)
     point = of_phase(release.spec.phases, candidate.phase_index, tools)
-    if release.status.stable is None:
-        point = replace(point, mirror=0.0, cohort=None, weight=ALL if point.answers else 0.0)
     return point.capped(candidate.autonomy_cap, tools)
 
 

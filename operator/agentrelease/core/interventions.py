@@ -15,6 +15,7 @@ from agentrelease.api.status import Outcome
 from agentrelease.api.vocabulary import Action, Autonomy, Effect
 from agentrelease.core import intent
 from agentrelease.core.exposure import kept, tools_alone, tools_asking
+from agentrelease.core.phases import preceding
 from agentrelease.core.steps import Move, Step, candidate_of, withdraw
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ def intervene(s: Situation, action: Action, why: str) -> Step:
 
 def one_back(s: Situation, cause: str, reason: str) -> Step:
     """Return the step to the phase before; out of the first one there is only out."""
-    index = candidate_of(s).phase_index - 1
-    if index < 0:
+    index = preceding(s.release, candidate_of(s).phase_index)
+    if index is None:
         return withdraw(Outcome.ROLLED_BACK, cause, reason)
     return Step(Move.STEP_BACK, cause, reason, phase=index)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from agentrelease.api.status import Stage
 from agentrelease.core import intent
 from agentrelease.core.assess import Verdict
+from agentrelease.core.gates import next_phase
 from agentrelease.core.steps import Move, Step, candidate_of
 
 if TYPE_CHECKING:
@@ -47,7 +48,9 @@ def loading(s: Situation, _now: float) -> Step | None:
     gate = _gated(s, running=False)
     if gate is not None:
         return gate
-    return Step(Move.ENTER, "PhaseEntered", _entering(s, 0), phase=0)
+    first = next_phase(s.release)
+    assert first is not None, "the last phase has a weight, so there is always one to enter"
+    return Step(Move.ENTER, "PhaseEntered", _entering(s, first), phase=first)
 
 
 def unconfirmed(s: Situation, _now: float) -> Step | None:
@@ -79,7 +82,8 @@ def collecting(s: Situation, _now: float) -> Step | None:
     phase = s.release.spec.phases[candidate.phase_index]
     assert assessment is not None
     if assessment.verdict is not Verdict.PROMOTE:
-        return Step(Move.KEEP, "Collecting", assessment.reason, running=True)
+        whose = "" if phase.cohort is None else " (of the cohort's own tasks; no others count here)"
+        return Step(Move.KEEP, "Collecting", f"{assessment.reason}{whose}", running=True)
     if candidate.active_seconds < phase.min_duration.seconds:
         why = f"{candidate.active_seconds:.0f} s of {phase.min_duration} are over"
         return Step(Move.KEEP, "Soaking", why, running=True)
@@ -101,8 +105,8 @@ def _gated(s: Situation, *, running: bool) -> Step | None:
 
 def advance(s: Situation, _now: float) -> Step:
     assert s.assessment is not None
-    index = candidate_of(s).phase_index + 1
-    if index >= len(s.release.spec.phases):
+    index = next_phase(s.release)
+    if index is None:
         return Step(Move.PROMOTE, "Promoted", f"every phase passed; {s.assessment.reason}")
     return Step(Move.ENTER, "PhaseEntered", f"{_entering(s, index)}; {s.assessment.reason}", phase=index)
 

@@ -40,6 +40,7 @@ class Live:
     halted: bool = False
     missing: bool = False  # the flags are gone or broken, which is nobody's lowering
     lease_until: int | None = None
+    served: frozenset[str] = frozenset()  # Services of slots that have a weight in the route
 
     @property
     def unconfirmed(self) -> str:

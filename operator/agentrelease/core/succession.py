@@ -25,6 +25,7 @@ from agentrelease.core.steps import APPROVAL_REQUIRED, Move, Step
 from agentrelease.core.watch import over
 
 if TYPE_CHECKING:
+    from agentrelease.api.delivery import Slot
     from agentrelease.api.release import AgentRelease
     from agentrelease.core.situation import Situation
 
@@ -89,17 +90,28 @@ def _permitted(release: AgentRelease, status: ReleaseStatus, s: Situation, now: 
 
 
 def _new_candidate(release: AgentRelease, s: Situation, now: float) -> Candidate:
-    taken = release.status.stable.slot if release.status.stable else None
-    slot = next(name for name in release.spec.delivery.places if name != taken)
     return Candidate(
         revision=s.desired.revision,
         digest=s.desired.digest,
-        slot=slot,
+        slot=_idle_slot(release, s),
         entered_at=now,
         ticked_at=now,
         started_at=now,
         recalled=s.recalled,
     )
+
+
+def _idle_slot(release: AgentRelease, s: Situation) -> str:
+    """Return the slot to load: not stable's, and for a first release by phases one that nobody reaches."""
+    delivery, stable = release.spec.delivery, release.status.stable
+    names = [name for name in delivery.places if stable is None or name != stable.slot]
+    if stable is None and release.spec.first_release == "phases":
+        names.sort(key=lambda name: _served(delivery.slot(name), s))
+    return names[0]
+
+
+def _served(slot: Slot | None, s: Situation) -> bool:
+    return slot is not None and slot.service in s.live.served
 
 
 def _with(status: ReleaseStatus, candidate: Candidate | None, **changes: object) -> ReleaseStatus:

@@ -76,6 +76,7 @@ class Reading:
     halted: bool = False  # the kill switch is on, whoever set it
     broken: bool = False  # an object that is ours whole is gone, or not as we made it
     missing: bool = False  # there is no document, or none that says anything of ours: nobody's lowering
+    served: frozenset[str] = frozenset()  # Services of slots that get ordinary requests; traffic only
     claim: str = ""  # which other release the object belongs to; nothing is written there then
 
 

@@ -10,7 +10,7 @@ from math import sqrt
 from typing import TYPE_CHECKING
 
 from agentrelease.api.status import Stage
-from agentrelease.core import blocks, intent
+from agentrelease.core import audience, blocks, intent
 from agentrelease.core.assess import Assessment, Requirements, assess
 from agentrelease.core.evidence import (
     Absolute,
@@ -24,6 +24,7 @@ from agentrelease.core.evidence import (
 from agentrelease.core.exposure import ALL, Exposure
 from agentrelease.core.forecast import Flow, Outlook, outlook
 from agentrelease.core.in_effect import difference, reported
+from agentrelease.core.interventions import taken
 from agentrelease.core.ledger import Ledger
 from agentrelease.core.reference import read_reference
 from agentrelease.core.series import Stretch
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agentrelease.api.guardrail import GuardrailPolicySpec
+    from agentrelease.api.phase import Phase
     from agentrelease.api.release import AgentRelease
     from agentrelease.api.status import Candidate
     from agentrelease.api.vocabulary import Autonomy
@@ -55,8 +57,6 @@ MARGIN = 0.005
 
 TURNS = 10.0
 """Tasks of one session. Flags split sessions, and of tasks that come together fewer are independent."""
-
-EXTERNAL = "external"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def observe(
     measured = _measured(release, candidate, snapshot)
     if guarding is None:
         return Observed(None, None, measured, why)
-    blind = why or _stale(release, candidate, guarding, snapshot)
+    blind = why or _boundless(release, guarding.plan) or _stale(release, candidate, guarding, snapshot)
     if candidate.stage is not Stage.RUNNING:
         forecast = _outlook(release, guarding, snapshot)
         return Observed(
@@ -108,14 +108,21 @@ def observe(
     problems = (blind,) if blind else _unscraped(release, candidate, snapshot)
     ledger = _absorbed(release, candidate, guarding, snapshot, problems)
     phase = release.spec.phases[min(candidate.phase_index, len(release.spec.phases) - 1)]
-    requirements = Requirements(
-        phase.min_samples, {stratum_key(one.match): one.samples for one in phase.strata_samples}
-    )
-    assessment = assess(guarding.plan, ledger, snapshot.end, requirements)
+    assessment = assess(guarding.plan, ledger, snapshot.end, _requirements(phase, candidate))
     if not blind and assessment.blinded:  # a single guardrail's evidence is missing
         blind = assessment.reason
     wants = None if ledger.origin else _history(release, guarding.plan.grid, ledger.phase_at)
     return Observed(ledger, assessment, measured, blind, wants=wants)
+
+
+def _requirements(phase: Phase, candidate: Candidate) -> Requirements:
+    """Return what a phase asks for; nothing that was taken from a candidate comes back without proof."""
+    optional = phase.cohort is not None and phase.cohort.evidence == "optional"
+    return Requirements(
+        min_samples=phase.min_samples if phase.cohort is None else max(1, phase.min_samples),
+        min_samples_by_stratum={stratum_key(one.match): one.samples for one in phase.strata_samples},
+        proof=not optional or taken(candidate),
+    )
 
 
 def _watched(
@@ -131,8 +138,9 @@ def _watched(
     ledger = _read_ledger(watch.evidence) or Ledger.new(guarding.plan, snapshot.end)
     ledger = ledger.covering(guarding.plan)
     if snapshot.end > ledger.through:
+        whose = audience.of_candidate(Exposure(weight=ALL), release.spec.phases)
         span = blocks.Span(
-            release.namespace, release.name, stable.revision, None, ledger.through, snapshot.end
+            release.namespace, release.name, stable.revision, None, ledger.through, snapshot.end, whose
         )
         block = blocks.block(snapshot, guarding.spec, span, (why,) if why else ())
         record = read_reference(release.status.reference)
@@ -179,14 +187,14 @@ def _outlook(release: AgentRelease, guarding: Guarding, snapshot: Snapshot) -> t
         name: (count.x + expected * PRIOR) / (count.n + PRIOR)
         for name, (count, expected) in _with_expected(guarding.plan, counts).items()
     }
-    external, internal = (_pace(release, snapshot, audience) for audience in (EXTERNAL, "internal"))
+    external, internal = (_pace(release, snapshot, whose) for whose in (audience.EXTERNAL, audience.INTERNAL))
     return outlook(release.spec.phases, guarding.plan, Flow(external, internal, rates))
 
 
-def _pace(release: AgentRelease, snapshot: Snapshot, audience: str) -> float:
+def _pace(release: AgentRelease, snapshot: Snapshot, whose: str) -> float:
     """Return the agent's tasks a second in one audience."""
     series = snapshot.of(blocks.TASKS, release.namespace, release.name)
-    mine = tuple(one for one in series if one.labels.get("audience", EXTERNAL) == audience)
+    mine = tuple(one for one in series if audience.belongs(one, whose))
     return (_grown(mine, snapshot.end - WINDOW, snapshot.end) or 0.0) / WINDOW
 
 
@@ -235,7 +243,6 @@ def _absorbed(
     if snapshot.end <= ledger.through:
         return ledger
     exposure = intent.exposure(release)
-    audience = EXTERNAL if exposure.weight > 0 and exposure.cohort is not None else ""
     stable = release.status.stable
     span = blocks.Span(
         namespace=release.namespace,
@@ -244,8 +251,8 @@ def _absorbed(
         stable=stable.revision if stable else None,
         start=ledger.through,
         end=snapshot.end,
-        audience=audience,
-        stable_audience=audience,
+        audience=audience.of_candidate(exposure, release.spec.phases),
+        stable_audience=audience.of_stable(exposure, release.spec.phases),
         mirrored=_mirrored(exposure),
         paired=frozenset(name for name, state in ledger.metrics.items() if state.paired),
     )
@@ -253,6 +260,16 @@ def _absorbed(
     compared = comparison(release, exposure, span.start, guarding.plan.grid)
     level = max(exposure.autonomy, candidate.permitted)
     return ledger.absorb(guarding.plan, block, level, compared)
+
+
+def _boundless(release: AgentRelease, plan: Plan) -> str:
+    """Say why a first release can't be judged; empty when it can, or has something to be compared with."""
+    if release.status.stable is not None or plan.absolute:
+        return ""
+    return (
+        "a first release has nothing to be compared with, and no guardrail has a ceiling or a floor: "
+        "give one of them a bound, or set firstRelease: promote"
+    )
 
 
 def _stale(release: AgentRelease, candidate: Candidate, guarding: Guarding, snapshot: Snapshot) -> str:
@@ -297,11 +314,12 @@ def _measured(release: AgentRelease, candidate: Candidate, snapshot: Snapshot) -
     exposure = intent.exposure(release)
     stable = release.status.stable
     series = snapshot.of(blocks.TASKS, release.namespace, release.name)
-    if exposure.cohort is not None and exposure.weight > 0:
-        series = tuple(one for one in series if one.labels.get("audience", EXTERNAL) == EXTERNAL)
     start = max(candidate.confirmed_at, snapshot.end - WINDOW)
-    mine = _grown(_of(series, candidate.revision), start, snapshot.end)
-    theirs = _grown(_of(series, stable.revision), start, snapshot.end) if stable else 0.0
+    whose = audience.of_candidate(exposure, release.spec.phases)
+    counted = tuple(one for one in series if audience.belongs(one, whose))
+    mine = _grown(_of(counted, candidate.revision), start, snapshot.end)
+    theirs = _grown(_of(counted, stable.revision), start, snapshot.end) if stable else None
+    all_of_it = _grown(_of(series, candidate.revision), start, snapshot.end)
     recent = _grown(_of(series, candidate.revision), snapshot.end - 2.0, snapshot.end)
     levels = reported(
         _of(snapshot.of(blocks.LEVELS, release.namespace, release.name), candidate.revision),
@@ -310,6 +328,7 @@ def _measured(release: AgentRelease, candidate: Candidate, snapshot: Snapshot) -
     )
     info = _of(snapshot.of(blocks.INFO, release.namespace, release.name), candidate.revision)
     share = _share(mine, theirs) if exposure.weight > 0 else None
+    together = TURNS if release.spec.delivery.route is None else 1.0
     return Measured(
         weight=None if share is None else 100 * share,
         tasks=mine,
@@ -317,9 +336,9 @@ def _measured(release: AgentRelease, candidate: Candidate, snapshot: Snapshot) -
         autonomy=max(levels.values(), default=None),
         reporting=any(snapshot.at - one.newest <= WINDOW for one in info),
         disagreement=_skewed(release, candidate, snapshot)
-        or _disagreement(
-            exposure, candidate, (mine, theirs), levels, TURNS if release.spec.delivery.route is None else 1.0
-        ),
+        or _disagreement(exposure, candidate, levels)
+        or ("" if mine or not exposure.reached else _unreached(whose, all_of_it))
+        or (_missed(exposure, (mine, theirs), together) if stable else ""),
         at=snapshot.at,
     )
 
@@ -340,24 +359,24 @@ def _share(mine: float | None, theirs: float | None) -> float | None:
     return mine / (mine + theirs)
 
 
-def _disagreement(
-    exposure: Exposure,
-    candidate: Candidate,
-    tasks: tuple[float | None, float | None],
-    levels: dict[Kind, Autonomy],
-    together: float,
-) -> str:
-    """Say why what is measured is not what was intended; ``together`` are the tasks that are split as one."""
-    mine, theirs = tasks
+def _disagreement(exposure: Exposure, candidate: Candidate, levels: dict[Kind, Autonomy]) -> str:
     if candidate.stage is not Stage.RUNNING:
         return ""
     if not candidate.confirmed_at:
         return "the levers have not been seen in effect yet"
-    wrong = difference(levels, exposure)
-    if wrong:
-        return wrong
-    if exposure.reached and not mine:
+    return difference(levels, exposure)
+
+
+def _unreached(whose: str, tasks: float | None) -> str:
+    """Say whose requests are missing; ``tasks`` are the candidate's of all audiences."""
+    if not tasks or not whose:
         return "no traffic has reached the candidate in this phase yet"
+    return f"{tasks:g} tasks have reached the candidate in this phase, none of them with audience={whose}"
+
+
+def _missed(exposure: Exposure, tasks: tuple[float | None, float | None], together: float) -> str:
+    """Say that the share of traffic is not the intended one; ``together`` are the tasks split as one."""
+    mine, theirs = tasks
     share = exposure.weight / 100
     if not 0 < share < 1:
         return ""

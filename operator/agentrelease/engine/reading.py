@@ -202,6 +202,7 @@ def _joined(looked: Sequence[tuple[Reading | None, str]]) -> Live:
         halted=flags.halted,
         missing=flags.missing,
         lease_until=flags.lease_until,
+        served=traffic.served,
     )
 
 

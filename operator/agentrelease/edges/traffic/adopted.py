@@ -77,6 +77,7 @@ class AdoptedTraffic:
             in_sync=in_sync,
             problem=problem,
             broken=self.made(placement) is not None and not in_sync,
+            served=self.adopted.rules.served(self._rules(route), placement),
         )
 
     async def raise_(self, placement: Placement, epoch: int) -> None:

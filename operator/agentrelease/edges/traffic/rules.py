@@ -130,6 +130,11 @@ class Rules:
         disagree = len(shares) > 1 or len(mirrors) > 1 or len(cohorts) > 1
         return said, "the rules of the route disagree about the candidate" if disagree else ""
 
+    def served(self, rules: Iterable[Json], placement: Placement) -> frozenset[str]:
+        """Return the slots' Services that any of the user's own marked rules gives a weight."""
+        weighed = (one for rule in self.base(rules, placement) for one in self._weighed(rule, placement))
+        return frozenset(name for name, weight in weighed if name and weight)
+
     def _weighed(self, rule: Json, placement: Placement) -> list[tuple[str | None, int]]:
         """Return the slot's Service (``None`` for others) and the weight of each backend."""
         backends = self._dialect.backends(rule)

@@ -748,6 +748,18 @@ POLICIES = [
         "spec.metrics[1].maxHarm",
         "set maxHarm too",
     ),
+    _policy(
+        "a deadline of nothing",
+        {"spec/outcomes": {"deadline": "0s"}},
+        "spec.outcomes.deadline",
+        "between a second and half an hour",
+    ),
+    _policy(
+        "a deadline of a day",
+        {"spec/outcomes": {"deadline": "24h"}},
+        "spec.outcomes.deadline",
+        "longer work is several tasks",
+    ),
     _policy("stale at once", {"spec/staleAfter": "0s"}, "spec.staleAfter", "at least a second"),
     _policy("unknown unit", {"spec/unit": "request"}, "spec.unit", 'supported values: "task", "session"'),
     _policy("blind before stale", {"spec/blindAfter": "30s"}, "spec.blindAfter", "staleAfter <= blindAfter"),

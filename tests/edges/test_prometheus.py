@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from agentrelease.core.series import Stretch
+from agentrelease.core.series import Stretch, Wanted
 from agentrelease.edges.prometheus import Prometheus
 from agentrelease.local import prometheus
 from agentrelease.local.ports import Ports
@@ -72,7 +72,7 @@ class Rig:
         self.child = await self.processes.start(self.child.command)
 
     async def look(self, since: float | None = None) -> Snapshot:
-        return await self.edge.look([TASKS], since)
+        return await self.edge.look([Wanted(TASKS)], since)
 
     async def seen(self, pod: str, value: float, since: float | None = None) -> Snapshot:
         """Look until the last settled sample of a pod has that value."""

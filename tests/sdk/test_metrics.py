@@ -29,6 +29,7 @@ def metrics():
 
 
 COUNTERS = {
+    "agentrelease_started_tasks_total": set(),
     "agentrelease_tasks_total": {"outcome"},
     "agentrelease_policy_violations_total": {"severity", "category"},
     "agentrelease_actions_total": {"disposition", "risk_class"},
@@ -52,6 +53,15 @@ def test_each_series_is_there_at_zero_before_the_first_task(metrics, name, own):
     }
     assert all(s.value == 0 and s.labels.keys() == COMMON | own for s in found)
     assert all(s.labels["release"] == "support-v7" and s.labels["agent"] == "support" for s in found)
+
+
+def test_a_task_counts_as_begun_at_once_and_as_finished_when_it_ends(metrics):
+    with metrics.task(*STRATUM) as task:
+        assert total(metrics, "agentrelease_started_tasks_total", workflow_class="billing") == 1
+        assert total(metrics, "agentrelease_tasks_total") == 0
+        task.completed()
+    assert total(metrics, "agentrelease_started_tasks_total") == 1
+    assert total(metrics, "agentrelease_tasks_total", outcome="completed") == 1
 
 
 def test_no_task_makes_a_new_series(metrics):

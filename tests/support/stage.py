@@ -20,7 +20,7 @@ from agentrelease.api.vocabulary import API_VERSION, Autonomy
 from agentrelease.core import pairs
 from agentrelease.core.bundle import digest_of, revision_name
 from agentrelease.core.counters import Sample
-from agentrelease.core.series import Series, Snapshot, Stretch
+from agentrelease.core.series import Series, Snapshot, Stretch, Wanted
 from agentrelease.edges import kinds
 from agentrelease.edges.flags.configmap import ConfigMapFlags
 from agentrelease.edges.holding import HeldRevisions
@@ -62,6 +62,7 @@ class Behaviour:
     completion: float = 0.90
     violations: float = 0.01
     rogue: float = 0.0  # share of tasks with an executed action at any autonomy
+    hangs: float = 0.0  # share of tasks that never end
 
 
 @dataclass
@@ -72,7 +73,8 @@ class Tally:
     bad: int = 0
     violations: int = 0
     executed: int = 0
-    samples: list[tuple[float, int, int, int, int, str, str]] = field(default_factory=list)
+    started: int = 0
+    samples: list[tuple[float, int, int, int, int, str, str, int]] = field(default_factory=list)
 
 
 class Told:
@@ -325,7 +327,10 @@ class Stage:
         behaviour = self.behaviours.get(revision, Behaviour())
         # an agent learns of its flags a moment later: it acts by what it reported last
         level = Autonomy(tally.samples[-1][5]) if tally.samples else Autonomy.OBSERVE
+        tally.started += tasks
         for place in range(tasks):
+            if behaviour.hangs and self.random.random() < behaviour.hangs:
+                continue
             hard = hardness[place] if place < len(hardness) else self.random.random()
             good = hard < behaviour.completion
             tally.good += good
@@ -334,10 +339,10 @@ class Stage:
             tally.executed += self.random.random() < behaviour.rogue or level >= Autonomy.LIMITED_ACTION
         levels = self.level(revision), self.level(revision, "high")
         counts = tally.good, tally.bad, tally.violations, tally.executed
-        tally.samples.append((self.now + 0.9, *counts, *levels))
+        tally.samples.append((self.now + 0.9, *counts, *levels, tally.started))
         del tally.samples[:-HOLD]
 
-    async def look(self, _metrics: Iterable[str], _since: float | None) -> Snapshot:
+    async def look(self, _wanted: Iterable[Wanted], _since: float | None) -> Snapshot:
         """Answer as Prometheus would."""
         if not self.prometheus_up:
             return Snapshot(at=0.0, end=0.0, since=0.0, problem="Prometheus: unreachable (ConnectError)")
@@ -349,11 +354,11 @@ class Stage:
             series={name: {key: tuple(series)} for name, series in self._series().items()},
         )
 
-    async def past(self, metrics: Iterable[str], stretch: Stretch) -> Snapshot:
+    async def past(self, _metrics: Iterable[str], stretch: Stretch) -> Snapshot:
         """Answer for one agent's revisions in a stretch of the past, as far as samples are kept."""
         if self.forgets:
             return Snapshot(stretch.end, stretch.end, stretch.start, problem="Prometheus: no memory of that")
-        whole = await self.look(metrics, None)
+        whole = await self.look((), None)
         key = (NAMESPACE, AGENT)
         series = {
             name: {key: tuple(s for s in found[key] if s.labels["release"] in stretch.revisions)}
@@ -378,6 +383,10 @@ class Stage:
             own, kept = {"release": revision, "audience": audience}, tally.samples
             add("agentrelease_tasks_total", own | {"outcome": "completed"}, [(s[0], s[1]) for s in kept])
             add("agentrelease_tasks_total", own | {"outcome": "failed"}, [(s[0], s[2]) for s in kept])
+            add("agentrelease_started_tasks_total", own, [(s[0], s[7]) for s in kept])
+            for edge in ("1.0", "+Inf"):  # each task takes less than a second
+                ended = [(s[0], s[1] + s[2]) for s in kept]
+                add("agentrelease_task_duration_seconds_bucket", own | {"le": edge}, ended)
             add("agentrelease_policy_violations_total", own, [(s[0], s[3]) for s in kept])
             add("agentrelease_actions_total", own | {"disposition": "executed"}, [(s[0], s[4]) for s in kept])
             add("agentrelease_info", own, [(s[0], 1.0) for s in kept])

@@ -241,6 +241,21 @@ class Strata(Model):
     """Strata that need their own proof of safety. Example: `[{risk_tier: high}]`."""
 
 
+class Outcomes(Model):
+    """When a task must have had its outcome; one that hangs is in no counter of finished tasks."""
+
+    deadline: Duration = Field(
+        json_schema_extra=rules(
+            rule(
+                "duration(self) >= duration('1s') && duration(self) <= duration('30m')",
+                "a deadline is between a second and half an hour; longer work is several tasks",
+            )
+        )
+    )
+    """A task that began this long ago and has no outcome counts as one that went wrong, in both arms. Agents
+    then have to count tasks when they begin: `agentrelease_started_tasks_total`. Example: `30s`."""
+
+
 _TESTED = "self.metrics.filter(m, !has(m.event))"
 _WEIGHTS = f"{_TESTED}.filter(m, has(m.weight)).map(m, m.weight).sum()"
 
@@ -279,6 +294,8 @@ class GuardrailPolicySpec(Model):
     """Evidence older than this is missing."""
     blind_after: Duration = Duration("5m")
     """Missing for longer than this, exposure is stepped down."""
+    outcomes: Outcomes | None = None
+    """How long a task may take before it counts as failed. Absent, one that never ends is not counted."""
     metrics: list[Metric] = Field(min_length=1, max_length=24, json_schema_extra=keyed_by("name"))
     """The guardrails. A release is promoted only when none stands in its way."""
 

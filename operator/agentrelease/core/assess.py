@@ -44,12 +44,14 @@ class Requirements:
     """What a phase asks for besides proof.
 
     ``min_samples`` is exposures of every tested metric; ``min_samples_by_stratum`` the same by stratum
-    key; ``not_before`` is in unix seconds. Without ``proof`` no guardrail has to exclude its harm.
+    key; ``not_before`` is in unix seconds, and so is ``due_at``, when the first of the phase's tasks have
+    had the time that a task may take. Without ``proof`` no guardrail has to exclude its harm.
     """
 
     min_samples: int = 0
     min_samples_by_stratum: Mapping[str, int] = field(default_factory=dict)
     not_before: float = 0.0
+    due_at: float = 0.0
     proof: bool = True
 
 
@@ -192,7 +194,12 @@ def _unmet(grounds: Grounds, requirements: Requirements) -> str:
         if number > 0:
             return f"{number:,.0f} more samples are required{words.where(key)}"
     rest = requirements.not_before - grounds.now
-    return f"the phase lasts {rest:,.0f} s more" if rest > 0 else ""
+    if rest > 0:
+        return f"the phase lasts {rest:,.0f} s more"
+    rest = requirements.due_at - grounds.now
+    return f"tasks of this phase are due in {rest:,.0f} s; before, one that hangs looks like any other" * (
+        rest > 0
+    )
 
 
 def _missing(grounds: Grounds, requirements: Requirements) -> dict[str, float]:

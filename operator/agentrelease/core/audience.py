@@ -8,20 +8,23 @@ stable that is compared with then is of external tasks alone. Without a cohort n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from typing import TypeVar
+    from collections.abc import Iterable, Mapping
 
     from agentrelease.api.phase import Phase
     from agentrelease.core.exposure import Exposure
-    from agentrelease.core.series import Series
-
-    S = TypeVar("S", bound=Series)
 
 EXTERNAL, INTERNAL, EVERYBODY = "external", "internal", ""
 """Values of the label ``audience``; a series without it is external, as everything is that says nothing."""
+
+
+class Labelled(Protocol):
+    """A series, or what was made of several."""
+
+    @property
+    def labels(self) -> Mapping[str, str]: ...
 
 
 def of_candidate(exposure: Exposure, phases: Iterable[Phase]) -> str:
@@ -37,6 +40,6 @@ def of_stable(exposure: Exposure, phases: Iterable[Phase]) -> str:
     return EXTERNAL if exposure.weight > 0 and named else EVERYBODY
 
 
-def belongs(series: Series, audience: str) -> bool:
+def belongs(one: Labelled, audience: str) -> bool:
     """Whether a series counts for an audience."""
-    return audience in (EVERYBODY, series.labels.get("audience", EXTERNAL))
+    return audience in (EVERYBODY, one.labels.get("audience", EXTERNAL))

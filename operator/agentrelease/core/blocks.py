@@ -6,12 +6,12 @@ A stratum or an arm without any series is unknown. Zero is only what a series sa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agentrelease.core import pairs
-from agentrelease.core.audience import belongs
+from agentrelease.core import lacking, pairs
 from agentrelease.core.evidence import Block, Cell, Count, stratum_key
+from agentrelease.core.overdue import STARTED
+from agentrelease.core.span import Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,30 +25,11 @@ LEVELS = "agentrelease_autonomy_in_effect"
 INFO = "agentrelease_info"
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Which part of which series a block is made from.
-
-    Times are unix seconds; ``audience`` keeps only series of that audience, ``""`` keeps all.
-    ``mirrored`` says that the candidate sees copies of stable's requests, and ``paired`` names the metrics
-    that were compared in pairs before: they stay so, and are unknown while their pairs are.
-    """
-
-    namespace: str
-    agent: str
-    candidate: str
-    stable: str | None
-    start: float
-    end: float
-    audience: str = ""
-    stable_audience: str = ""
-    mirrored: bool = False
-    paired: frozenset[str] = frozenset()
-
-
 def metrics_read(spec: GuardrailPolicySpec) -> frozenset[str]:
     """Return the names of all counters that a policy needs."""
     names = {TASKS}
+    if spec.outcomes is not None:
+        names |= set(lacking.METRICS)
     for metric in spec.metrics:
         names.update(selector.metric for selector in _selectors(metric))
         if metric.event is not None:
@@ -67,6 +48,7 @@ def block(snapshot: Snapshot, spec: GuardrailPolicySpec, span: Span, problems: t
     strata = tuple(spec.strata.labels)
     cells = {m.name: _cells(snapshot, m, span, strata) for m in spec.metrics if m.event is None}
     events = {m.name: _event(snapshot, m, span) for m in spec.metrics if m.event is not None}
+    deadline = spec.outcomes.deadline.seconds if spec.outcomes else 0.0
     unread = tuple(f"{name}: {why}" for name, why in snapshot.unread.items() if name in metrics_read(spec))
     return Block(
         start=span.start,
@@ -75,6 +57,8 @@ def block(snapshot: Snapshot, spec: GuardrailPolicySpec, span: Span, problems: t
         events={name: count for name, count in events.items() if count is not None},
         arms=_arms(snapshot, span),
         problems=(*problems, *unread),
+        lacking=lacking.paths(snapshot, spec, span),
+        passed_over=lacking.passed_over(span.points, span.since, deadline),
     )
 
 
@@ -167,17 +151,13 @@ def _sums(
 ) -> dict[str, float]:
     found: dict[str, float] = {}
     for one in series:
-        if not _picked(one, match, audience):
+        if not span.picks(one, match, audience):
             continue
         grown = one.grown(span.start, span.end)
         if grown is not None:
             key = stratum_key({label: one.labels.get(label, "") for label in strata})
             found[key] = found.get(key, 0.0) + grown
     return found
-
-
-def _picked(one: Series, match: Mapping[str, str], audience: str) -> bool:
-    return belongs(one, audience) and all(one.labels.get(label) == value for label, value in match.items())
 
 
 def _event(snapshot: Snapshot, metric: Metric, span: Span) -> float | None:
@@ -188,8 +168,14 @@ def _event(snapshot: Snapshot, metric: Metric, span: Span) -> float | None:
 
 
 def _arms(snapshot: Snapshot, span: Span) -> dict[str, tuple[float, float]]:
-    """Return both arms' tasks in ordinary traffic; nothing when either arm is unknown."""
-    series = snapshot.of(TASKS, span.namespace, span.agent)
-    candidate = _sums(series, {"release": span.candidate}, span.audience, span, ())
-    stable = _sums(series, {"release": span.stable or ""}, span.stable_audience, span, ())
-    return {"": (candidate[""], stable[""])} if "" in candidate and "" in stable else {}
+    """Return both arms' tasks in ordinary traffic; nothing when either arm is unknown.
+
+    Tasks are counted as they begin, where both arms do: one that hangs was sent all the same.
+    """
+    for name in (STARTED, TASKS):
+        series = snapshot.of(name, span.namespace, span.agent)
+        candidate = _sums(series, {"release": span.candidate}, span.audience, span, ())
+        stable = _sums(series, {"release": span.stable or ""}, span.stable_audience, span, ())
+        if "" in candidate and "" in stable:
+            return {"": (candidate[""], stable[""])}
+    return {}

@@ -21,6 +21,9 @@ OTHER = "other"
 
 MAX_STRATA = 24
 
+Path = tuple[float, ...]
+"""How many tasks of one arm lacked an outcome at a block's start and at each point of the grid in it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Count:
@@ -52,13 +55,24 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
+class Paths:
+    """Tasks past their deadline without an outcome, both arms of one stratum; ``None`` is unknown."""
+
+    candidate: Path | None = None
+    stable: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """All evidence of one release in ``(start, end]``, in seconds on Prometheus' clock.
 
     ``cells`` is metric name → stratum key → cell. ``events`` counts the candidate's occurrences of
     each event guardrail; a metric that is missing there is unknown, so a reader that looked and found
     nothing writes 0. ``arms`` is stratum → (candidate, stable) exposures in the randomised unit.
-    ``problems`` says why nothing may be raised on this block; a breach inside still counts.
+    ``lacking`` is tasks without an outcome at their deadline, by which tasks are meant
+    (``Guardrail.lacking``) and stratum; the first ``passed_over`` steps of its paths are of tasks that began
+    under another exposure. ``problems`` says why nothing may be raised on this block; a breach inside still
+    counts.
     """
 
     start: float
@@ -67,6 +81,8 @@ class Block:
     events: Mapping[str, float] = field(default_factory=dict)
     arms: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    lacking: Mapping[str, Mapping[str, Paths]] = field(default_factory=dict)
+    passed_over: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +142,9 @@ def folded(cells: Mapping[str, Cell], kept: Collection[str], required: Iterable[
     own: dict[str, Cell] = {}
     rest: list[Cell] = []
     for key in sorted(cells):
-        if key in kept or any(matches(group, key) for group in groups):
+        if key == OTHER:
+            rest.append(cells[key])
+        elif key in kept or any(matches(group, key) for group in groups):
             own[key] = cells[key]
         elif room > 0:
             room -= 1

@@ -81,6 +81,8 @@ class Guardrail:
     by themselves, without stable. ``bounded`` says that one exposure can be bad at most once.
     ``expected`` is the bad rate to start the plug-in from; it affects power only. ``pairs`` names what agents
     judge their answers by where both answer the same request; empty compares the arms.
+    ``lacking`` names which tasks count as bad here when they have no outcome at their deadline; empty means
+    none.
     """
 
     name: str
@@ -98,6 +100,7 @@ class Guardrail:
     expected: float = 0.05
     bounded: bool = False
     pairs: str = ""
+    lacking: str = ""
 
     @property
     def bound(self) -> float | None:
@@ -121,7 +124,8 @@ class Plan:
     ``stale_after`` and ``blind_after`` are seconds without usable evidence until draining and stepping
     down; ``grid`` is the block length in seconds. Evidence is tempered by dispersion (variance over that of
     independent outcomes): by ``phi`` where a metric has one there, else by what stable's blocks show,
-    unless outcomes are ``independent`` because they are counted in the randomised unit.
+    unless outcomes are ``independent`` because they are counted in the randomised unit. A task without an
+    outcome ``deadline`` seconds after it began counts as bad; 0 waits for ever.
     """
 
     guardrails: tuple[Guardrail, ...]
@@ -135,6 +139,7 @@ class Plan:
     mismatch_at: float = 1000.0
     phi: Mapping[str, float] = field(default_factory=dict)
     independent: bool = False
+    deadline: float = 0.0
 
     def __post_init__(self) -> None:
         _check_budgets(self)

@@ -11,11 +11,12 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from agentrelease.core import wealth
+from agentrelease.core import unanswered, wealth
 from agentrelease.core.dispersion import Scatter, floored
 from agentrelease.core.evidence import Concurrent, Count, folded
 from agentrelease.core.rounding import exact
 from agentrelease.core.spread import Spread
+from agentrelease.core.unanswered import Mark, Marks
 from agentrelease.core.wealth import MetricState, Onset, Step, StratumState
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from agentrelease.api.vocabulary import Autonomy
     from agentrelease.core.evidence import Block, Comparison
     from agentrelease.core.guardrails import Plan
+    from agentrelease.core.unanswered import Grown
 
 EPOCH_BLOCKS = 15
 """Blocks after which another share of the harm wealth starts betting: harm may begin at any time."""
@@ -51,7 +53,8 @@ class Ledger:
 
     ``events`` counts forbidden occurrences over the whole release and ``events_at`` says until when each
     event metric was known. ``problems`` and ``mode``, the kind of comparison, are those of the last block.
-    ``origin`` says what was known of stable from before; empty while nobody has looked.
+    ``origin`` says what was known of stable from before; empty while nobody has looked. ``lacking`` is what
+    is remembered of tasks without an outcome, by which tasks are meant and stratum.
     """
 
     through: float
@@ -65,6 +68,7 @@ class Ledger:
     problems: tuple[str, ...] = ()
     mode: str = ""
     origin: str = ""
+    lacking: Mapping[str, Mapping[str, Marks]] = field(default_factory=dict)
 
     @classmethod
     def new(cls, plan: Plan, at: float, history: Iterable[Block] = ()) -> Ledger:
@@ -158,10 +162,12 @@ class Ledger:
         onset = Onset(waiting=after, fresh=before - after)
         step = Step(block.end, not block.problems, comparison, plan.required, onset)
         metrics, phi = {}, self.phi(plan)
+        lacking, grown = self._after_lacking(block)
         for guardrail in plan.tested:
             name = guardrail.name
             state = self.metrics.get(name) or wealth.new_metric(Onset(before), self.phase_at)
-            metrics[name] = wealth.absorb(guardrail, state, block.cells.get(name, {}), step, phi[name])
+            cells = unanswered.joined(block.cells.get(name, {}), grown.get(guardrail.lacking, {}))
+            metrics[name] = wealth.absorb(guardrail, state, cells, step, phi[name])
         events, events_at = self._after_events(plan, block, autonomy)
         return Ledger(
             through=block.end,
@@ -175,11 +181,13 @@ class Ledger:
             problems=tuple(problem[:120] for problem in block.problems[:_TOLD]),
             mode=type(comparison).__name__.lower(),
             origin=self.origin,
+            lacking=lacking,
         )
 
     def to_json(self) -> str:
         """Return compact JSON that :meth:`from_json` turns into an equal ledger."""
-        strata = sorted({key for state in self.metrics.values() for key in state.strata})
+        named = (*(state.strata for state in self.metrics.values()), *self.lacking.values())
+        strata = sorted({key for keys in named for key in keys})
         places = {key: place for place, key in enumerate(strata)}
         document = {
             "v": _VERSION,
@@ -190,6 +198,7 @@ class Ledger:
             "r": [self.mismatch.share, self.mismatch.candidate, self.mismatch.stable],
             "p": [self.mode, *self.problems],
             "o": self.origin,
+            "u": {kind: _dump_marks(marks, places) for kind, marks in self.lacking.items()},
         }
         return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
 
@@ -213,6 +222,9 @@ class Ledger:
                 problems=tuple(document["p"][1:]),
                 mode=document["p"][0],
                 origin=document.get("o", ""),
+                lacking={
+                    kind: _load_marks(rows, document["s"]) for kind, rows in document.get("u", {}).items()
+                },
             )
         except (KeyError, TypeError, IndexError) as error:
             raise ValueError(f"not a ledger: {error}") from error
@@ -229,6 +241,13 @@ class Ledger:
             known = count is not None and not block.problems
             known_at[name] = block.end if known else self.events_at.get(name, self.phase_at)
         return events, known_at
+
+    def _after_lacking(self, block: Block) -> tuple[dict[str, dict[str, Marks]], dict[str, dict[str, Grown]]]:
+        after = {kind: dict(marks) for kind, marks in self.lacking.items()}
+        grown = {}
+        for kind, paths in block.lacking.items():
+            after[kind], grown[kind] = unanswered.follow(after.get(kind, {}), paths, block.passed_over)
+        return after, grown
 
     def _after_arms(self, block: Block, comparison: Comparison) -> Mismatch:
         if not isinstance(comparison, Concurrent) or comparison.share is None:
@@ -274,6 +293,15 @@ def _load(entry: list[Any], names: list[str]) -> MetricState:
         {names[row[0]]: _stratum(shared.get(row[0], 0), *row[1:]) for row in strata},
         Scatter(seen, pairs, Count(n, x)), paired, unmatched,
     )  # fmt: skip
+
+
+def _dump_marks(marks: Mapping[str, Marks], places: Mapping[str, int]) -> list[Any]:
+    """One row a stratum: its place, and both arms' level and height, empty for an arm that was never seen."""
+    return [[places[key], list(m.candidate or ()), list(m.stable or ())] for key, m in sorted(marks.items())]
+
+
+def _load_marks(rows: list[Any], names: list[str]) -> dict[str, Marks]:
+    return {names[place]: Marks(*(Mark(*arm) if arm else None for arm in arms)) for place, *arms in rows}
 
 
 def _stratum(both: float, stake: int, *rest: Any) -> StratumState:

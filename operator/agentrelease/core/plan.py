@@ -7,12 +7,13 @@ others get margins in points and 5 %. A metric that only has a ceiling or floor 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from agentrelease.api.vocabulary import MetricClass
 from agentrelease.core.evidence import stratum_key
 from agentrelease.core.guardrails import Guardrail, Kind, Margin, Plan, PlanError
+from agentrelease.core.overdue import ALL_TASKS, DURATIONS, FINISHED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,8 +53,9 @@ def compile_plan(
     """
     spec = join(specs)
     weights = _weights(spec.metrics)
+    deadline = spec.outcomes.deadline.seconds if spec.outcomes else 0.0
     guardrails = tuple(
-        _guardrail(metric, weight, f"metrics[{place}]")
+        replace(_guardrail(metric, weight, f"metrics[{place}]"), lacking=lacking(metric, deadline))
         for place, (metric, weight) in enumerate(zip(spec.metrics, weights, strict=True))
     )
     plan = Plan(
@@ -67,8 +69,30 @@ def compile_plan(
         blind_after=spec.blind_after.seconds,
         phi=phi or {},
         independent=spec.unit == "session",
+        deadline=deadline,
     )
     return spec, plan
+
+
+def lacking(metric: api.Metric, deadline: float) -> str:
+    """Return which tasks are bad in this metric when they have no outcome at the deadline; empty for none.
+
+    A ratio of finished tasks has them as exposures. That they did not go well is a fact, so they count in
+    every share of good ones; that nothing bad happened in them is what nobody saw, so in quality and safety
+    they count as bad. They were slower than a bucket edge that is no longer than the deadline. What they
+    cost nobody knows, and an event is what was seen.
+    """
+    ratio, latency = metric.ratio, metric.latency
+    if not deadline:
+        return ""
+    if latency is not None:
+        slower = latency.histogram == DURATIONS and latency.slower_than.seconds <= deadline
+        return ALL_TASKS if slower else ""
+    if ratio is None or ratio.of.metric != FINISHED or "outcome" in ratio.of.match:
+        return ""
+    if ratio.good is None and metric.class_ not in (MetricClass.QUALITY, MetricClass.SAFETY):
+        return ""
+    return stratum_key(ratio.of.match) or ALL_TASKS
 
 
 def join(specs: Sequence[api.GuardrailPolicySpec]) -> api.GuardrailPolicySpec:
@@ -96,6 +120,11 @@ def join(specs: Sequence[api.GuardrailPolicySpec]) -> api.GuardrailPolicySpec:
                 "false_rollback": min(first.false_rollback, other.false_rollback),
                 "stale_after": min(first.stale_after, other.stale_after, key=lambda span: span.seconds),
                 "blind_after": min(first.blind_after, other.blind_after, key=lambda span: span.seconds),
+                "outcomes": min(
+                    filter(None, (first.outcomes, other.outcomes)),
+                    key=lambda outcomes: outcomes.deadline.seconds,
+                    default=None,
+                ),
             }
         )
     return first

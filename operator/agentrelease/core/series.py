@@ -47,6 +47,14 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """A counter to read. ``reach`` is seconds before a block, beyond the look-back, that are needed too."""
+
+    metric: str
+    reach: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Stretch:
     """A part of the past of one agent's revisions, ``(start, end]`` in unix seconds on the grid."""
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection, Iterable, Mapping
     from pathlib import Path
 
-    from agentrelease.core.series import Stretch, Target
+    from agentrelease.core.series import Stretch, Target, Wanted
 
 _T = TypeVar("_T")
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
@@ -78,7 +78,7 @@ class Prometheus:
         """Close connections."""
         await self._client.aclose()
 
-    async def look(self, metrics: Iterable[str], since: float | None) -> Snapshot:
+    async def look(self, wanted: Iterable[Wanted], since: float | None) -> Snapshot:
         """Read counters from ``since`` (the oldest block start needed; ``None`` = one block) until now."""
         try:
             at = await self._time()
@@ -87,7 +87,7 @@ class Prometheus:
         end = math.floor((at - self._settle) / self._grid) * self._grid
         start = min(since if since is not None else end, end - self._grid)
         series, unread = await _gathered(
-            {name: self._range(name, "", start, end) for name in sorted(set(metrics))}
+            {one.metric: self._range(one.metric, "", (start, end), one.reach) for one in wanted}
         )
         down: frozenset[Target] = frozenset()
         if series:
@@ -123,15 +123,19 @@ class Prometheus:
         groups: dict[tuple[str, str], tuple[Any, ...]] = {}
         for revision in stretch.revisions:
             picked = _equal({**named, "release": revision})
-            for key, series in (await self._range(name, picked, stretch.start, stretch.end)).items():
+            for key, series in (await self._range(name, picked, (stretch.start, stretch.end))).items():
                 groups[key] = (*groups.get(key, ()), *series)
         return groups
 
-    async def _range(self, name: str, picked: str, start: float, end: float) -> Groups:
-        """Read a counter from a look-back before ``start``, and how series that spoke up since then began."""
+    async def _range(self, name: str, picked: str, block: tuple[float, float], reach: float = 0.0) -> Groups:
+        """Read a counter from a look-back before a block, and how series that spoke up since then began.
+
+        ``reach`` is how many seconds more before it are needed.
+        """
+        start, end = block
         if not _NAME.fullmatch(name):
             raise Unreadable(f"{name!r} is no metric name")
-        begin = start - self._lookback
+        begin = start - self._lookback - reach
         milliseconds = math.ceil((end - begin) * 1000)
         data = await self._query(f'{name}{{agent!=""{picked}}}[{milliseconds}ms]', end)
         groups = series_of(data, self._replicas)

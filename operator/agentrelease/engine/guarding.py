@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agentrelease.core import lacking
 from agentrelease.core.blocks import metrics_read
 from agentrelease.core.guardrails import PlanError
+from agentrelease.core.overdue import FINISHED, STARTED
 from agentrelease.core.plan import compile_plan
+from agentrelease.core.series import Wanted
 from agentrelease.core.skew import CLOCK
 from agentrelease.engine.observe import Guarding
 from agentrelease.engine.ports import Unusable
@@ -16,9 +19,7 @@ if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease
     from agentrelease.engine.ports import Releases
 
-ALWAYS = frozenset(
-    {"agentrelease_tasks_total", "agentrelease_autonomy_in_effect", "agentrelease_info", CLOCK}
-)
+ALWAYS = frozenset({FINISHED, STARTED, "agentrelease_autonomy_in_effect", "agentrelease_info", CLOCK})
 """What the engine itself reads: the share, the level in effect, who reports, and by which clock."""
 
 
@@ -52,6 +53,12 @@ class Guardian:
         """Drop a release that is gone."""
         self._known.pop(key, None)
 
-    def metrics(self) -> frozenset[str]:
-        """Return every counter that any known release needs."""
-        return ALWAYS.union(*(metrics_read(guarding.spec) for _, guarding in self._known.values()))
+    def wanted(self) -> tuple[Wanted, ...]:
+        """Return every counter that any known release needs, and how far back."""
+        reach = dict.fromkeys(ALWAYS, 0.0)
+        for _, guarding in self._known.values():
+            further = lacking.reach(guarding.plan.deadline) if guarding.plan.deadline else 0.0
+            for name in metrics_read(guarding.spec):
+                needed = further if name in lacking.METRICS else 0.0
+                reach[name] = max(needed, reach.get(name, 0.0))
+        return tuple(Wanted(name, reach[name]) for name in sorted(reach))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from agentrelease.core import blocks
 from agentrelease.core.series import Past
+from agentrelease.core.span import Span
 
 if TYPE_CHECKING:
     from agentrelease.api.guardrail import GuardrailPolicySpec
@@ -74,7 +75,7 @@ class Lookout:
         since = min(self._through.values(), default=None)
         if since is not None and self.latest is not None and self.latest.at:
             since = max(since, self.latest.at - REACH)
-        found = await self._evidence.look(self._guardian.metrics(), since)
+        found = await self._evidence.look(self._guardian.wanted(), since)
         self.latest = replace(found, pasts=dict(self._pasts))
         return self.latest
 
@@ -105,7 +106,7 @@ def _blocks(snapshot: Snapshot, spec: GuardrailPolicySpec, stretch: Stretch, gri
     (stable,) = stretch.revisions
     for place in range(round((stretch.end - stretch.start) / grid)):
         start = stretch.start + place * grid
-        span = blocks.Span(stretch.namespace, stretch.agent, "", stable, start, start + grid)
+        span = Span(stretch.namespace, stretch.agent, "", stable, start, start + grid)
         one = blocks.block(snapshot, spec, span)
         if any(one.cells.values()):
             found.append(one)

@@ -10,7 +10,7 @@ from math import sqrt
 from typing import TYPE_CHECKING
 
 from agentrelease.api.status import Stage
-from agentrelease.core import audience, blocks, intent
+from agentrelease.core import audience, blocks, intent, lacking
 from agentrelease.core.assess import Assessment, Requirements, assess
 from agentrelease.core.evidence import (
     Absolute,
@@ -26,10 +26,12 @@ from agentrelease.core.forecast import Flow, Outlook, outlook
 from agentrelease.core.in_effect import difference, reported
 from agentrelease.core.interventions import taken
 from agentrelease.core.ledger import Ledger
+from agentrelease.core.overdue import STARTED
 from agentrelease.core.reference import read_reference
 from agentrelease.core.series import Stretch
 from agentrelease.core.situation import Measured
 from agentrelease.core.skew import CLOCK, skew, unreliable
+from agentrelease.core.span import Span
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,22 +108,29 @@ def observe(
             None, None, measured, blind, forecast, _history(release, guarding.plan.grid, snapshot.end)
         )
     problems = (blind,) if blind else _unscraped(release, candidate, snapshot)
+    problems += _untold(release, candidate, guarding.spec, snapshot)
     ledger = _absorbed(release, candidate, guarding, snapshot, problems)
     phase = release.spec.phases[min(candidate.phase_index, len(release.spec.phases) - 1)]
-    assessment = assess(guarding.plan, ledger, snapshot.end, _requirements(phase, candidate))
+    requirements = _requirements(phase, candidate, _exposed_at(ledger, candidate), guarding.plan.deadline)
+    assessment = assess(guarding.plan, ledger, snapshot.end, requirements)
     if not blind and assessment.blinded:  # a single guardrail's evidence is missing
         blind = assessment.reason
     wants = None if ledger.origin else _history(release, guarding.plan.grid, ledger.phase_at)
     return Observed(ledger, assessment, measured, blind, wants=wants)
 
 
-def _requirements(phase: Phase, candidate: Candidate) -> Requirements:
-    """Return what a phase asks for; nothing that was taken from a candidate comes back without proof."""
+def _requirements(phase: Phase, candidate: Candidate, since: float, deadline: float) -> Requirements:
+    """Return what a phase asks for; nothing that was taken from a candidate comes back without proof.
+
+    ``since`` is when its exposure began, in unix seconds, and ``deadline`` how many seconds a task may take.
+    """
     optional = phase.cohort is not None and phase.cohort.evidence == "optional"
+    proof = not optional or taken(candidate)
     return Requirements(
         min_samples=phase.min_samples if phase.cohort is None else max(1, phase.min_samples),
         min_samples_by_stratum={stratum_key(one.match): one.samples for one in phase.strata_samples},
-        proof=not optional or taken(candidate),
+        due_at=lacking.settled(since, deadline) if proof else 0.0,
+        proof=proof,
     )
 
 
@@ -139,8 +148,16 @@ def _watched(
     ledger = ledger.covering(guarding.plan)
     if snapshot.end > ledger.through:
         whose = audience.of_candidate(Exposure(weight=ALL), release.spec.phases)
-        span = blocks.Span(
-            release.namespace, release.name, stable.revision, None, ledger.through, snapshot.end, whose
+        span = Span(
+            release.namespace,
+            release.name,
+            stable.revision,
+            None,
+            ledger.through,
+            snapshot.end,
+            whose,
+            step=guarding.plan.grid,
+            since=ledger.phase_at,
         )
         block = blocks.block(snapshot, guarding.spec, span, (why,) if why else ())
         record = read_reference(release.status.reference)
@@ -244,7 +261,7 @@ def _absorbed(
         return ledger
     exposure = intent.exposure(release)
     stable = release.status.stable
-    span = blocks.Span(
+    span = Span(
         namespace=release.namespace,
         agent=release.name,
         candidate=candidate.revision,
@@ -255,6 +272,8 @@ def _absorbed(
         stable_audience=audience.of_stable(exposure, release.spec.phases),
         mirrored=_mirrored(exposure),
         paired=frozenset(name for name, state in ledger.metrics.items() if state.paired),
+        step=guarding.plan.grid,
+        since=_exposed_at(ledger, candidate),
     )
     block = blocks.block(snapshot, guarding.spec, span, problems)
     compared = comparison(release, exposure, span.start, guarding.plan.grid)
@@ -269,6 +288,24 @@ def _boundless(release: AgentRelease, plan: Plan) -> str:
     return (
         "a first release has nothing to be compared with, and no guardrail has a ceiling or a floor: "
         "give one of them a bound, or set firstRelease: promote"
+    )
+
+
+def _exposed_at(ledger: Ledger, candidate: Candidate) -> float:
+    """Return since when the split between the arms has been what it is, in unix seconds."""
+    return max(ledger.phase_at, candidate.confirmed_at)
+
+
+def _untold(
+    release: AgentRelease, candidate: Candidate, spec: GuardrailPolicySpec, snapshot: Snapshot
+) -> tuple[str, ...]:
+    """Say who does not count the tasks that begin, so that one which hangs can't be seen."""
+    stable = release.status.stable
+    arms = [("the candidate", candidate.revision)] + ([("stable", stable.revision)] if stable else [])
+    return tuple(
+        f"{who} ({revision}) has no {STARTED}, which outcomes.deadline needs"
+        for who, revision in arms
+        if lacking.untold(snapshot, spec, (release.namespace, release.name), revision)
     )
 
 
@@ -313,7 +350,7 @@ def _of(series: tuple[Series, ...], revision: str) -> tuple[Series, ...]:
 def _measured(release: AgentRelease, candidate: Candidate, snapshot: Snapshot) -> Measured:
     exposure = intent.exposure(release)
     stable = release.status.stable
-    series = snapshot.of(blocks.TASKS, release.namespace, release.name)
+    series = _tasks(release, candidate, snapshot)
     start = max(candidate.confirmed_at, snapshot.end - WINDOW)
     whose = audience.of_candidate(exposure, release.spec.phases)
     counted = tuple(one for one in series if audience.belongs(one, whose))
@@ -341,6 +378,18 @@ def _measured(release: AgentRelease, candidate: Candidate, snapshot: Snapshot) -
         or (_missed(exposure, (mine, theirs), together) if stable else ""),
         at=snapshot.at,
     )
+
+
+def _tasks(release: AgentRelease, candidate: Candidate, snapshot: Snapshot) -> tuple[Series, ...]:
+    """Return the tasks by which traffic is measured: as they begin, where every arm counts them so.
+
+    A candidate that hangs on all of them is reached by traffic although it never finishes any.
+    """
+    stable = release.status.stable
+    arms = {candidate.revision} | ({stable.revision} if stable else set())
+    began = snapshot.of(STARTED, release.namespace, release.name)
+    told = {one.labels.get("release") for one in began}
+    return began if arms <= told else snapshot.of(blocks.TASKS, release.namespace, release.name)
 
 
 def _skewed(release: AgentRelease, candidate: Candidate, snapshot: Snapshot) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from agentrelease.core.chain import Entry
     from agentrelease.core.decision import Decision
     from agentrelease.core.gates import Consent
-    from agentrelease.core.series import Snapshot, Stretch
+    from agentrelease.core.series import Snapshot, Stretch, Wanted
     from agentrelease.core.situation import SlotState
 
 Object = dict[str, Any]
@@ -170,7 +170,7 @@ class SlotLoader(Protocol):
 class Evidence(Protocol):
     """The metrics source."""
 
-    async def look(self, metrics: Iterable[str], since: float | None) -> Snapshot:
+    async def look(self, wanted: Iterable[Wanted], since: float | None) -> Snapshot:
         """Read counters; problems are in the answer, nothing is raised."""
 
     async def past(self, metrics: Iterable[str], stretch: Stretch) -> Snapshot:

@@ -32,6 +32,7 @@ class Counts:
     """The series of one stratum, each at zero from the start."""
 
     def __init__(self, series: Series, labels: tuple[str, ...]) -> None:
+        self._started = series.started.labels(*labels)
         self._outcomes = {o: series.tasks.labels(*labels, o) for o in OUTCOMES}
         self._duration = series.duration.labels(*labels)
         self._cost = series.cost.labels(*labels)
@@ -48,6 +49,9 @@ class Counts:
     def severer(one: str, other: str) -> bool:
         """Whether the first severity is worse than the second."""
         return SEVERITIES.index(bounded(one, SEVERITIES)) > SEVERITIES.index(bounded(other, SEVERITIES))
+
+    def started(self) -> None:
+        self._started.inc()
 
     def outcome(self, outcome: str, seconds: float) -> None:
         self._outcomes[outcome].inc()
@@ -78,6 +82,7 @@ class Series:
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"agentrelease_{name}", text, (*_COMMON, *labels), registry=registry)
 
+        self.started = counter("started_tasks", "Tasks that began, finished or not")
         self.tasks = counter("tasks", "Finished tasks", "outcome")
         self.violations = counter(
             "policy_violations", "Tasks with a policy violation, once per task", "severity", "category"

@@ -38,10 +38,11 @@ class Pair:
 class Task:
     """What the agent tells about a task while it works on it; a context manager.
 
-    Everything that a ratio is made of is counted together when the task ends: a violation that counted
-    before its own task did would make a young release look worse than it is. Actions count at once,
-    because one forbidden action is enough to stop a release. A task that says nothing failed; so did
-    one that an exception ended, whatever it said before.
+    That it began is counted at once: a task that never ends is known by that alone. Everything that a
+    ratio is made of is counted together when the task ends: a violation that counted before its own
+    task did would make a young release look worse than it is. Actions count at once, because one
+    forbidden action is enough to stop a release. A task that says nothing failed; so did one that an
+    exception ended, whatever it said before.
     """
 
     def __init__(self, counts: Counts, clock: Callable[[], float], pair: Pair | None = None) -> None:
@@ -99,6 +100,7 @@ class Task:
         self._counts.cost(amount)
 
     def __enter__(self) -> Self:
+        self._counts.started()
         if self._pair is not None:
             self._pair.began()
         return self

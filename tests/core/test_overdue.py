@@ -1,0 +1,275 @@
+"""Tasks without an outcome: never more than there are, each once, whatever happens to scrapes and pods."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from math import inf
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentrelease.api.guardrail import GuardrailPolicySpec
+from agentrelease.api.vocabulary import Autonomy
+from agentrelease.core import lacking
+from agentrelease.core.blocks import block
+from agentrelease.core.counters import Sample
+from agentrelease.core.evidence import Cell, Concurrent, Count, Paths
+from agentrelease.core.ledger import Ledger
+from agentrelease.core.overdue import DURATIONS, FINISHED, STARTED
+from agentrelease.core.plan import compile_plan
+from agentrelease.core.series import Series, Snapshot
+from agentrelease.core.span import Span
+from agentrelease.core.unanswered import Grown, Mark, Marks, follow, joined
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+EDGES = (0.5, 1.0, 2.0, 4.0, 8.0, inf)
+DEADLINE = 10
+END = 200
+
+
+@dataclass(frozen=True)
+class Work:
+    """One task: when it began, and how long it takes; for ever is infinite."""
+
+    began: float
+    takes: float
+
+
+@dataclass
+class Pod:
+    """A process that lives until ``dies``, scraped every ``interval`` seconds but in ``gaps``."""
+
+    tasks: list[Work]
+    name: str = "a"
+    dies: float = inf
+    interval: int = 1
+    gaps: list[tuple[int, int]] = field(default_factory=list)
+    release: str = "new"
+    histogram: bool = True
+
+    def scrapes(self) -> list[float]:
+        times = (float(at) for at in range(0, END + 1, self.interval))
+        return [at for at in times if at < self.dies and not any(a <= at < b for a, b in self.gaps)]
+
+    def ended(self, at: float, longest: float) -> int:
+        return sum(t.began + t.takes <= at and t.takes <= longest for t in self.tasks)
+
+    def lost(self, at: float) -> int:
+        """How many tasks truly have no outcome at a moment although their deadline has passed."""
+        done = min(at, self.dies)
+        return sum(
+            t.began + DEADLINE <= at and t.began + t.takes > done for t in self.tasks if t.began <= done
+        )
+
+    def series(self) -> dict[str, list[Series]]:
+        own = {"release": self.release, "pod": self.name, "job": "pods", "instance": self.name}
+        at = self.scrapes()
+        finished = tuple(Sample(t, self.ended(t, inf)) for t in at)
+        found = {
+            STARTED: [Series(own, tuple(Sample(t, sum(w.began <= t for w in self.tasks)) for t in at))],
+            FINISHED: [Series(own | {"outcome": "completed"}, finished)],
+        }
+        if self.histogram:
+            found[f"{DURATIONS}_bucket"] = [
+                Series(own | {"le": str(e)}, tuple(Sample(t, self.ended(t, e)) for t in at)) for e in EDGES
+            ]
+        return found
+
+
+def snapshot(*pods: Pod) -> Snapshot:
+    series: dict[str, list[Series]] = {}
+    for pod in pods:
+        for name, found in pod.series().items():
+            series.setdefault(name, []).extend(s for s in found if s.samples)
+    return Snapshot(END, END, 0, {name: {("shop", "support"): tuple(all_)} for name, all_ in series.items()})
+
+
+SPEC = GuardrailPolicySpec.model_validate(
+    {
+        "outcomes": {"deadline": f"{DEADLINE}s"},
+        "metrics": [
+            {
+                "name": "completion",
+                "class": "quality",
+                "ratio": {
+                    "good": {"metric": FINISHED, "match": {"outcome": "completed"}},
+                    "of": {"metric": FINISHED},
+                },
+                "onBreach": "rollback",
+            }
+        ],
+    }
+)
+_, PLAN = compile_plan([SPEC], 1.0)
+
+
+def span(start: float, end: float, since: float = -100.0) -> Span:
+    return Span("shop", "support", "new", "old", start, end, step=1.0, since=since)
+
+
+def paths(look: Snapshot, start: float, end: float) -> Mapping[str, Paths]:
+    return lacking.paths(look, SPEC, span(start, end))["tasks"]
+
+
+def candidate(look: Snapshot, cuts: list[int]) -> Count:
+    """What a ledger has of the candidate after blocks that end at these times, through JSON each time."""
+    ledger = Ledger.new(PLAN, cuts[0])
+    for start, end in pairwise(cuts):
+        one = block(look, SPEC, span(start, end))
+        ledger = Ledger.from_json(ledger.absorb(PLAN, one, Autonomy.OBSERVE, Concurrent()).to_json())
+    return ledger.metrics["completion"].strata[""].candidate
+
+
+durations = st.sampled_from([0.3, 0.7, 1.5, 3.0, 6.0, inf, 15.0])
+works = st.lists(
+    st.builds(Work, st.integers(0, 120).map(lambda tenths: tenths + 0.5), durations), max_size=60
+)
+
+
+@given(works, st.sampled_from([1, 5]), st.booleans())
+def test_never_more_than_there_are(tasks, interval, histogram):
+    pod = Pod(tasks, interval=interval, histogram=histogram)
+    (both,) = paths(snapshot(pod), 0, END).values()
+    assert both.candidate is not None
+    for at, level in enumerate(both.candidate):
+        assert level <= pod.lost(float(at - at % interval))  # as it was at the last scrape
+
+
+@given(works, st.integers(1, 25), st.integers(0, 150), st.integers(1, 30))
+def test_merged_blocks_and_gaps_give_the_same_totals(tasks, width, gap, long):
+    """The tasks stop long before the end, so nothing is hidden by others any more."""
+    look = snapshot(Pod(tasks, gaps=[(gap, gap + long)]), Pod([], "b", release="old"))
+    cuts = [*range(0, END, width), END]
+    merged, single = candidate(look, cuts), candidate(look, list(range(END + 1)))
+    assert merged == single
+    hung = sum(task.takes == inf for task in tasks)
+    ended = len(tasks) - hung
+    late = sum(task.takes == 15.0 for task in tasks)
+    assert ended + hung <= single.n <= ended + hung + late
+
+
+@given(works)
+def test_a_task_that_never_ends_is_an_exposure_that_ended_badly_once(tasks):
+    tasks = [task for task in tasks if task.takes != 15.0]
+    count = candidate(snapshot(Pod(tasks), Pod([], "b", release="old")), list(range(END + 1)))
+    assert count == Count(len(tasks), sum(task.takes == inf for task in tasks))
+
+
+@given(works, st.integers(20, 100))
+def test_a_restart_loses_what_was_in_flight_and_nothing_else(tasks, dies):
+    """The same container starts again: its counters begin anew, under the same labels."""
+    first = Pod([t for t in tasks if t.began <= dies], dies=dies + 0.1)
+    second = Pod([t for t in tasks if t.began > dies + 1])
+    joined_series: dict[str, tuple[Series, ...]] = {}
+    for name, before in first.series().items():
+        after = {frozenset(s.labels.items()): s for s in second.series()[name]}
+        joined_series[name] = tuple(
+            Series(
+                s.labels,
+                (*s.samples, *(x for x in after[frozenset(s.labels.items())].samples if x.at > dies + 0.1)),
+            )
+            for s in before
+        )
+    look = Snapshot(END, END, 0, {name: {("shop", "support"): s} for name, s in joined_series.items()})
+    (both,) = paths(look, 0, END).values()
+    assert both.candidate is not None
+    assert both.candidate[-1] == first.lost(END) + second.lost(END)
+
+
+def test_a_pod_that_is_gone_lost_what_it_had_begun_once_its_deadline_passed():
+    hung = [Work(float(n), inf) for n in range(10, 15)]
+    gone, other = Pod(hung, dies=20.0), Pod([], "b", release="old")
+    (both,) = paths(snapshot(gone, other), 0, END).values()
+    assert both.candidate is not None
+    assert both.candidate[27] <= 5
+    assert both.candidate[-1] == 5
+    assert candidate(snapshot(gone, other), list(range(END + 1))).x == 5
+
+
+def test_a_target_that_is_only_down_is_not_gone():
+    silent, other = Pod([Work(15.0, inf)], dies=20.0), Pod([], "b", release="old")
+    look = snapshot(silent, other)
+    down = Snapshot(look.at, look.end, look.since, look.series, down=frozenset({("pods", "a")}))
+    (both,) = paths(down, 0, END).values()
+    assert both.candidate is not None
+    assert both.candidate[-1] <= 0
+
+
+def test_when_nobody_is_scraped_nobody_is_gone():
+    alone = Pod([Work(15.0, inf)], dies=20.0)
+    (both,) = paths(snapshot(alone), 0, END).values()
+    assert both.candidate is not None
+    assert both.candidate[-1] <= 0
+
+
+def test_what_hung_before_the_evidence_began_is_no_debt():
+    tasks = [Work(float(n), inf) for n in range(5)] + [Work(100.5, inf)]
+    look = snapshot(Pod(tasks), Pod([], "b", release="old"))
+    assert candidate(look, list(range(50, END + 1))) == Count(1, 1)
+
+
+def test_tasks_of_the_exposure_before_move_the_mark_and_are_not_counted_in_either_arm():
+    tasks = [Work(float(n), inf) for n in range(20, 30)]
+    look = snapshot(Pod(tasks), Pod(tasks, "b", release="old"))
+    one = block(look, SPEC, span(0, END, since=40.0))
+    assert one.passed_over == 40 + 2 * DEADLINE - 1
+    _, grown = follow({}, one.lacking["tasks"], one.passed_over)
+    assert not grown
+    _, grown = follow({}, one.lacking["tasks"], 0)
+    assert grown[""] == Grown(10, 10)
+
+
+def test_a_task_that_finishes_late_makes_room_for_the_next_one_to_hang():
+    marks, grown = follow({}, {"": Paths((0.0, 3.0, 1.0, 3.0, 4.0))}, 0)
+    assert grown[""] == Grown(4.0, 0.0)
+    assert marks[""] == Marks(Mark(4.0, 4.0), None)
+
+
+def test_nothing_joins_what_is_unknown_or_paired():
+    grown = {"": Grown(2, 1)}
+    assert joined({}, grown) == {}
+    paired = {"": Cell(Count(5, 1), Count(5, 1), both=1)}
+    assert joined(paired, grown) == paired
+    alone = joined({"": Cell(Count(5, 1), None)}, grown)
+    assert alone == {"": Cell(Count(7, 3), Count(1, 1))}
+
+
+def test_strata_without_number_share_one():
+    many = {f"tier={n:03}": Paths((0.0, 1.0), (0.0, 0.0)) for n in range(100)}
+    marks, grown = follow({}, many, 0)
+    assert len(marks) == 25
+    assert sum(one.candidate for one in grown.values()) == 100
+    again, grown = follow(marks, {key: Paths((1.0, 2.0), (0.0, 0.0)) for key in many}, 0)
+    assert again.keys() == marks.keys()
+    assert sum(one.candidate for one in grown.values()) == 100
+
+
+METRIC = SPEC.metrics[0].to_object()
+BAD = {"bad": {"metric": "agentrelease_policy_violations_total"}, "of": {"metric": FINISHED}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({}, "tasks"),
+        ({"class": "business"}, "tasks"),
+        ({"ratio": BAD, "class": "safety"}, "tasks"),
+        ({"ratio": BAD, "class": "business"}, ""),
+        ({"ratio": BAD | {"of": {"metric": FINISHED, "match": {"risk_tier": "high"}}}}, "risk_tier=high"),
+        ({"ratio": BAD | {"of": {"metric": FINISHED, "match": {"outcome": "failed"}}}}, ""),
+        ({"ratio": BAD | {"of": {"metric": "tool_calls_total"}}}, ""),
+        ({"ratio": None, "latency": {"histogram": DURATIONS, "slowerThan": "8s"}}, "tasks"),
+        ({"ratio": None, "latency": {"histogram": DURATIONS, "slowerThan": "30s"}}, ""),
+        ({"ratio": None, "latency": {"histogram": "other_seconds", "slowerThan": "8s"}}, ""),
+        ({"ratio": None, "cost": {"metric": "c", "of": {"metric": FINISHED}, "cap": 1}}, ""),
+    ],
+)
+def test_which_guardrails_a_missing_outcome_counts_in(changes, kind):
+    spec = SPEC.model_copy(update={"metrics": [type(SPEC.metrics[0]).model_validate(METRIC | changes)]})
+    _, plan = compile_plan([spec], 1.0)
+    assert plan.guardrails[0].lacking == kind

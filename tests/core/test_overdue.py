@@ -18,7 +18,7 @@ from agentrelease.core.blocks import block
 from agentrelease.core.counters import Sample
 from agentrelease.core.evidence import Cell, Concurrent, Count, Paths
 from agentrelease.core.ledger import Ledger
-from agentrelease.core.overdue import DURATIONS, FINISHED, STARTED
+from agentrelease.core.overdue import AGED, DURATIONS, FINISHED, STARTED
 from agentrelease.core.plan import compile_plan
 from agentrelease.core.series import Series, Snapshot
 from agentrelease.core.span import Span
@@ -27,7 +27,7 @@ from agentrelease.core.unanswered import Grown, Mark, Marks, follow, joined
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-EDGES = (0.5, 1.0, 2.0, 4.0, 8.0, inf)
+EDGES = (0.5, 1.0, 2.0, 4.0, 8.0, 10.0, inf)
 DEADLINE = 10
 END = 200
 
@@ -51,6 +51,7 @@ class Pod:
     gaps: list[tuple[int, int]] = field(default_factory=list)
     release: str = "new"
     histogram: bool = True
+    ages: bool = False
 
     def scrapes(self) -> list[float]:
         times = (float(at) for at in range(0, END + 1, self.interval))
@@ -78,6 +79,11 @@ class Pod:
             found[f"{DURATIONS}_bucket"] = [
                 Series(own | {"le": str(e)}, tuple(Sample(t, self.ended(t, e)) for t in at)) for e in EDGES
             ]
+        if self.histogram and self.ages:
+            reached = tuple(
+                Sample(t, sum(w.began + DEADLINE <= t and w.takes > DEADLINE for w in self.tasks)) for t in at
+            )
+            found[AGED] = [Series(own | {"age": f"{DEADLINE:.1f}"}, reached)]
         return found
 
 
@@ -131,19 +137,25 @@ works = st.lists(
 )
 
 
-@given(works, st.sampled_from([1, 5]), st.booleans())
-def test_never_more_than_there_are(tasks, interval, histogram):
-    pod = Pod(tasks, interval=interval, histogram=histogram)
+@given(works, st.sampled_from([1, 5]), st.booleans(), st.booleans())
+def test_never_more_than_there_are(tasks, interval, histogram, ages):
+    pod = Pod(tasks, interval=interval, histogram=histogram, ages=ages)
     (both,) = paths(snapshot(pod), 0, END).values()
     assert both.candidate is not None
     for at, level in enumerate(both.candidate):
         assert level <= pod.lost(float(at - at % interval))  # as it was at the last scrape
 
 
-@given(works, st.integers(1, 25), st.integers(0, 150), st.integers(1, 30))
-def test_merged_blocks_and_gaps_give_the_same_totals(tasks, width, gap, long):
+@given(works)
+def test_an_agent_that_counts_ages_says_exactly_how_many(tasks):
+    (both,) = paths(snapshot(Pod(tasks, ages=True)), 0, END).values()
+    assert both.candidate == tuple(Pod(tasks).lost(float(at)) for at in range(END + 1))
+
+
+@given(works, st.integers(1, 25), st.integers(0, 150), st.integers(1, 30), st.booleans())
+def test_merged_blocks_and_gaps_give_the_same_totals(tasks, width, gap, long, ages):
     """The tasks stop long before the end, so nothing is hidden by others any more."""
-    look = snapshot(Pod(tasks, gaps=[(gap, gap + long)]), Pod([], "b", release="old"))
+    look = snapshot(Pod(tasks, gaps=[(gap, gap + long)], ages=ages), Pod([], "b", release="old"))
     cuts = [*range(0, END, width), END]
     merged, single = candidate(look, cuts), candidate(look, list(range(END + 1)))
     assert merged == single
@@ -160,11 +172,11 @@ def test_a_task_that_never_ends_is_an_exposure_that_ended_badly_once(tasks):
     assert count == Count(len(tasks), sum(task.takes == inf for task in tasks))
 
 
-@given(works, st.integers(20, 100))
-def test_a_restart_loses_what_was_in_flight_and_nothing_else(tasks, dies):
+@given(works, st.integers(20, 100), st.booleans())
+def test_a_restart_loses_what_was_in_flight_and_nothing_else(tasks, dies, ages):
     """The same container starts again: its counters begin anew, under the same labels."""
-    first = Pod([t for t in tasks if t.began <= dies], dies=dies + 0.1)
-    second = Pod([t for t in tasks if t.began > dies + 1])
+    first = Pod([t for t in tasks if t.began <= dies], dies=dies + 0.1, ages=ages)
+    second = Pod([t for t in tasks if t.began > dies + 1], ages=ages)
     joined_series: dict[str, tuple[Series, ...]] = {}
     for name, before in first.series().items():
         after = {frozenset(s.labels.items()): s for s in second.series()[name]}

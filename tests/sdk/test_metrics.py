@@ -30,6 +30,7 @@ def metrics():
 
 COUNTERS = {
     "agentrelease_started_tasks_total": set(),
+    "agentrelease_aged_tasks_total": {"age"},
     "agentrelease_tasks_total": {"outcome"},
     "agentrelease_policy_violations_total": {"severity", "category"},
     "agentrelease_actions_total": {"disposition", "risk_class"},
@@ -62,6 +63,24 @@ def test_a_task_counts_as_begun_at_once_and_as_finished_when_it_ends(metrics):
         task.completed()
     assert total(metrics, "agentrelease_started_tasks_total") == 1
     assert total(metrics, "agentrelease_tasks_total", outcome="completed") == 1
+
+
+def test_a_task_that_runs_on_counts_at_each_age_once_whether_or_not_it_ends():
+    now = [100.0]
+    metrics = AgentMetrics(WHO, clock=lambda: now[0])
+    aged = "agentrelease_aged_tasks_total"
+    with metrics.task(*STRATUM):
+        now[0] += 16
+        for _ in range(2):  # two scrapes
+            assert total(metrics, aged, age="8.0") == total(metrics, aged, age="15.0") == 1
+            assert total(metrics, aged, age="30.0") == 0
+        now[0] += 20  # nobody scrapes before it ends
+    assert total(metrics, aged, age="30.0") == 1
+    assert total(metrics, aged, age="60.0") == 0
+    with metrics.task(*STRATUM):
+        now[0] += 3
+    assert total(metrics, aged, age="2.0") == 2
+    assert total(metrics, aged, age="30.0") == 1
 
 
 def test_no_task_makes_a_new_series(metrics):
@@ -150,9 +169,10 @@ def test_a_correction_that_comes_after_the_task_still_counts_once(metrics):
 
 
 def test_duration_falls_into_exact_buckets():
-    ticks = iter([10.0, 18.0])
-    metrics = AgentMetrics(WHO, clock=lambda: next(ticks))
+    now = [10.0]
+    metrics = AgentMetrics(WHO, clock=lambda: now[0])
     with metrics.task(*STRATUM) as task:
+        now[0] = 18.0
         task.completed()
     assert total(metrics, "agentrelease_task_duration_seconds_bucket", le="4.0") == 0
     assert total(metrics, "agentrelease_task_duration_seconds_bucket", le="8.0") == 1

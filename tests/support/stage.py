@@ -384,9 +384,12 @@ class Stage:
             add("agentrelease_tasks_total", own | {"outcome": "completed"}, [(s[0], s[1]) for s in kept])
             add("agentrelease_tasks_total", own | {"outcome": "failed"}, [(s[0], s[2]) for s in kept])
             add("agentrelease_started_tasks_total", own, [(s[0], s[7]) for s in kept])
-            for edge in ("1.0", "+Inf"):  # each task takes less than a second
+            for edge in ("1.0", "8.0", "+Inf"):  # each task that ends takes less than a second
                 ended = [(s[0], s[1] + s[2]) for s in kept]
                 add("agentrelease_task_duration_seconds_bucket", own | {"le": edge}, ended)
+            hung = [(s[0], s[7] - s[1] - s[2]) for s in kept]
+            aged = [(at, next((n for t, n in reversed(hung) if t <= at - 8.0), 0)) for at, _ in hung]
+            add("agentrelease_aged_tasks_total", own | {"age": "8.0"}, aged)
             add("agentrelease_policy_violations_total", own, [(s[0], s[3]) for s in kept])
             add("agentrelease_actions_total", own | {"disposition": "executed"}, [(s[0], s[4]) for s in kept])
             add("agentrelease_info", own, [(s[0], 1.0) for s in kept])

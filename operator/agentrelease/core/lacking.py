@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from agentrelease.core.evidence import Paths, stratum_key
 from agentrelease.core.overdue import (
+    AGED,
     ALL_TASKS,
     DURATIONS,
     FINISHED,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from agentrelease.core.series import Snapshot
     from agentrelease.core.span import Span
 
-METRICS = (STARTED, f"{DURATIONS}_bucket", FINISHED)
+METRICS = (STARTED, f"{DURATIONS}_bucket", FINISHED, AGED)
 """What is read when a policy has a deadline."""
 
 
@@ -37,7 +38,8 @@ def reach(deadline: float) -> float:
 def settled(since: float, deadline: float) -> float:
     """Return when paths begin to be of tasks alone that began after ``since``, in unix seconds.
 
-    That is a deadline later, and as much again for scrapes: what is due is read at up to two of them before.
+    That is a deadline later, and as much again: what is due is read at up to two scrapes before, and the
+    next age that an agent counts may be nearly twice the deadline.
     """
     return since + 2.0 * deadline if deadline else 0.0
 

@@ -1,8 +1,12 @@
 """Tasks that began and have no outcome when their deadline has passed: as many as counters can prove.
 
 An agent that hangs must not look healthy, and what it never finished is in no counter of finished tasks.
-With ``d`` the deadline, ``S(t)`` the tasks started by a scrape at ``t`` and ``F_b(t)`` those finished that
-took at most ``b`` (the histogram's buckets), a process that was last scraped at ``L`` has
+
+Agents that count the ages which their tasks reach (``AGED``, the SDK does) say it themselves: those that
+reached the deadline less those that ended later than it. The deadline is the next age that is counted.
+
+Of others it is bounded. With ``d`` the deadline, ``S(t)`` the tasks started by a scrape at ``t`` and
+``F_b(t)`` those finished that took at most ``b`` (the buckets), a process that was last scraped at ``L`` has
 
     lacking = S(T) - sum over buckets of F_b(first scrape at or after T + b, at most L),   T <= L - d.
 
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 STARTED = "agentrelease_started_tasks_total"
 FINISHED = "agentrelease_tasks_total"
 DURATIONS = "agentrelease_task_duration_seconds"
+AGED = "agentrelease_aged_tasks_total"
 
 ALL_TASKS = "tasks"
 """What tasks a path is of: all; others are named by the labels that they have to have."""
@@ -49,22 +54,31 @@ Labels = frozenset[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A counter that only rises: restarts are added up. Times are unix seconds."""
+    """A counter that only rises: restarts are added up. Times are unix seconds.
+
+    ``raw`` are the values as they were scraped, since the last restart.
+    """
 
     times: Sequence[float]
     values: Sequence[float]
+    raw: Sequence[float]
 
     @classmethod
     def of(cls, samples: Sequence[Sample]) -> Line:
         """Read one series' samples, which are in order of time."""
         raw = [sample.value for sample in samples]
         steps = (after if after < before else after - before for before, after in pairwise(raw))
-        return cls([sample.at for sample in samples], list(accumulate(steps, initial=raw[0])))
+        return cls([sample.at for sample in samples], list(accumulate(steps, initial=raw[0])), raw)
 
     def by(self, at: float) -> float:
         """The value of the last sample at or before a time; 0 before the first."""
         place = bisect_right(self.times, at)
         return self.values[place - 1] if place else 0.0
+
+    def now(self, at: float) -> float:
+        """The value as it was last scraped up to a time; 0 before the first."""
+        place = bisect_right(self.times, at)
+        return self.raw[place - 1] if place else 0.0
 
     def from_then(self, at: float, latest: float) -> float:
         """The value of the first sample at or after a time, or of the last one up to ``latest``."""
@@ -83,6 +97,7 @@ class Process:
     target: Target
     buckets: list[tuple[float, Line]] = field(default_factory=list)
     finished: list[Line] = field(default_factory=list)
+    aged: list[tuple[float, Line]] = field(default_factory=list)
 
     def newest(self, at: float) -> float:
         """Time of the last scrape up to a moment; minus infinity before the first."""
@@ -100,10 +115,23 @@ class Process:
             return 0.0
         if self._gone(last, deadline, seen):
             return self.started.by(last) - self._done(-inf, last)
+        told = self._told(last, deadline)
+        if told is not None:
+            return told
         place = bisect_right(self.started.times, last - deadline)
         if not place:
             return 0.0
         return self.started.values[place - 1] - self._done(self.started.times[place - 1], last)
+
+    def _told(self, last: float, deadline: float) -> float | None:
+        """What the agent says itself, and what its restarts lost; ``None`` where it does not say it."""
+        buckets = dict(self.buckets)
+        for age, aged in self.aged:
+            if age >= deadline and age in buckets:
+                ended, in_time = buckets[inf], buckets[age]
+                lost = self.started.by(last) - self.started.now(last) - ended.by(last) + ended.now(last)
+                return aged.now(last) - (ended.now(last) - in_time.now(last)) + lost
+        return None
 
     def _gone(self, last: float, deadline: float, seen: float) -> bool:
         place = bisect_left(self.started.times, last)
@@ -125,9 +153,12 @@ class Process:
 
 
 def processes(
-    started: Iterable[Series], buckets: Iterable[Series], finished: Iterable[Series]
+    started: Iterable[Series],
+    buckets: Iterable[Series],
+    finished: Iterable[Series],
+    aged: Iterable[Series] = (),
 ) -> tuple[Process, ...]:
-    """Join what is of the same process and stratum: series that differ by ``le`` or ``outcome`` alone."""
+    """Join what is of the same process and stratum: series that differ by one label of their own."""
     found = {_key(one, ()): Process(one.labels, Line.of(one.samples), one.target) for one in started}
     for one in buckets:
         process = found.get(_key(one, ("le",)))
@@ -137,10 +168,16 @@ def processes(
         process = found.get(_key(one, ("outcome",)))
         if process is not None:
             process.finished.append(Line.of(one.samples))
+    for one in aged:
+        process = found.get(_key(one, ("age",)))
+        if process is not None:
+            process.aged.append((float(one.labels.get("age", "inf")), Line.of(one.samples)))
     for process in found.values():
+        process.aged.sort(key=lambda age: age[0])
         process.buckets.sort(key=lambda bucket: bucket[0])
         if not process.buckets or process.buckets[-1][0] != inf:
-            process.buckets.clear()  # an incomplete histogram proves nothing
+            process.buckets.clear()
+            process.aged.clear()  # an incomplete histogram proves nothing
     return tuple(p for p in found.values() if p.buckets or p.finished)
 
 

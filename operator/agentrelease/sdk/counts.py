@@ -23,7 +23,10 @@ SEVERITIES = ("low", "high", "critical")
 CATEGORIES = ("policy", "data-leak", "unsafe-action", "injection", "other")
 CORRECTIONS = ("edit", "override", "retry")
 ESCALATIONS = ("low_confidence", "routing", "user", "policy")
-DURATION_EDGES = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0)
+LONG = (240.0, 480.0, 900.0, 1800.0)
+DURATION_EDGES = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, *LONG)
+AGES = tuple(edge for edge in DURATION_EDGES if edge >= 1.0)
+"""Ages at which a task that still runs is counted; each is an edge of the histogram as well."""
 
 _COMMON = ("agent", "release", "workflow_class", "risk_tier", "audience")
 
@@ -33,6 +36,8 @@ class Counts:
 
     def __init__(self, series: Series, labels: tuple[str, ...]) -> None:
         self._started = series.started.labels(*labels)
+        self._aged = [series.aged.labels(*labels, str(age)) for age in AGES]
+        self._running: dict[object, list[float]] = {}  # when it began, and the place of its next age
         self._outcomes = {o: series.tasks.labels(*labels, o) for o in OUTCOMES}
         self._duration = series.duration.labels(*labels)
         self._cost = series.cost.labels(*labels)
@@ -50,10 +55,26 @@ class Counts:
         """Whether the first severity is worse than the second."""
         return SEVERITIES.index(bounded(one, SEVERITIES)) > SEVERITIES.index(bounded(other, SEVERITIES))
 
-    def started(self) -> None:
+    def started(self, task: object, at: float) -> None:
+        self._running[task] = [at, 0]
         self._started.inc()
 
-    def outcome(self, outcome: str, seconds: float) -> None:
+    def grow_older(self, now: float) -> None:
+        """Count the ages that running tasks have reached since this was last asked."""
+        for running in tuple(self._running.values()):
+            self._grow_older(running, now)
+
+    def _grow_older(self, running: list[float], now: float) -> None:
+        began, place = running[0], int(running[1])
+        while place < len(AGES) and now - began > AGES[place]:
+            self._aged[place].inc()
+            place += 1
+        running[1] = place
+
+    def outcome(self, task: object, outcome: str, seconds: float) -> None:
+        running = self._running.pop(task, None)
+        if running is not None:
+            self._grow_older(running, running[0] + seconds)
         self._outcomes[outcome].inc()
         self._duration.observe(seconds)
 
@@ -83,6 +104,7 @@ class Series:
             return Counter(f"agentrelease_{name}", text, (*_COMMON, *labels), registry=registry)
 
         self.started = counter("started_tasks", "Tasks that began, finished or not")
+        self.aged = counter("aged_tasks", "Tasks that were still running at this age, in seconds", "age")
         self.tasks = counter("tasks", "Finished tasks", "outcome")
         self.violations = counter(
             "policy_violations", "Tasks with a policy violation, once per task", "severity", "category"

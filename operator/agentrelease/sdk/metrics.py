@@ -95,6 +95,9 @@ class AgentMetrics:
 
     def render(self) -> bytes:
         """Return the page that Prometheus scrapes."""
+        now = self._clock()
+        for counts in self._counts.values():
+            counts.grow_older(now)
         return generate_latest(_WithoutCreated(self._registry))
 
 

@@ -100,7 +100,7 @@ class Task:
         self._counts.cost(amount)
 
     def __enter__(self) -> Self:
-        self._counts.started()
+        self._counts.started(self, self._started)
         if self._pair is not None:
             self._pair.began()
         return self
@@ -114,7 +114,7 @@ class Task:
         if kind is not None:
             self._outcome = "failed"
         self._ended = True
-        self._counts.outcome(self._outcome, self._clock() - self._started)
+        self._counts.outcome(self, self._outcome, self._clock() - self._started)
         if self._violation is not None:
             self._counts.violation(*self._violation)
         if self._correction is not None:

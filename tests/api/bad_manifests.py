@@ -20,6 +20,14 @@ def _policy(wrong: str, changes: dict[str, Any], field: str, words: str) -> Bad:
     return wrong, changed(policy(), changes), field, words
 
 
+OFFLINE: dict[str, Any] = {
+    "name": "gold",
+    "class": "quality",
+    "offline": {"evaluator": "gold-incidents", "cases": 120},
+    "floor": 0.9,
+    "onBreach": "rollback",
+}
+
 B = "spec/bundle"
 LAYERS = (
     "model",
@@ -598,13 +606,13 @@ POLICIES = [
         "two measures",
         {f"{M}/0/event": {"metric": "x"}},
         "spec.metrics[0]",
-        "exactly one of ratio, event, latency, cost",
+        "exactly one of ratio, event, latency, cost, offline",
     ),
     _policy(
         "no measure",
         {f"{M}/0/ratio": GONE, f"{M}/0/worseWhen": GONE},
         "spec.metrics[0]",
-        "exactly one of ratio, event, latency, cost",
+        "exactly one of ratio, event, latency, cost, offline",
     ),
     _policy(
         "ratio with good and bad",
@@ -696,6 +704,66 @@ POLICIES = [
         {f"{M}/4/pairs": "cost"},
         "spec.metrics[4].pairs",
         "pairs compare two answers that are good or bad each",
+    ),
+    _policy(
+        "an evaluation without anything to reach",
+        {f"{M}/0": {k: v for k, v in OFFLINE.items() if k != "floor"}},
+        "spec.metrics[0].offline",
+        "what must the results reach: set floor or ceiling, or tolerance",
+    ),
+    _policy(
+        "an evaluation with a weight",
+        {f"{M}/0": {**OFFLINE, "weight": 0.1}},
+        "spec.metrics[0].offline",
+        "results over a fixed set are no estimates",
+    ),
+    _policy(
+        "an evaluation with maxHarm",
+        {f"{M}/0": {**OFFLINE, "tolerance": {"absolute": 0.1}, "maxHarm": {"absolute": 0.2}}},
+        "spec.metrics[0].offline",
+        "and no maxHarm",
+    ),
+    _policy(
+        "an evaluation in pairs",
+        {f"{M}/0": {**OFFLINE, "pairs": "completion"}},
+        "spec.metrics[0].pairs",
+        "set them on a ratio or a latency",
+    ),
+    _policy(
+        "an evaluation and a ratio",
+        {f"{M}/0/offline": OFFLINE["offline"]},
+        "spec.metrics[0]",
+        "exactly one of ratio, event, latency, cost, offline",
+    ),
+    _policy(
+        "an evaluation that lets errors pass",
+        {f"{M}/0": {**OFFLINE, "offline": {**OFFLINE["offline"], "passing": ["pass", "error"]}}},
+        "spec.metrics[0].offline.passing",
+        "a case that ended in an error can't be a passing one",
+    ),
+    _policy(
+        "an evaluation of no cases",
+        {f"{M}/0": {**OFFLINE, "offline": {**OFFLINE["offline"], "cases": 0}}},
+        "spec.metrics[0].offline.cases",
+        "greater than or equal to 1",
+    ),
+    _policy(
+        "an evaluation without a number of cases",
+        {f"{M}/0": {**OFFLINE, "offline": {"evaluator": "gold"}}},
+        "spec.metrics[0].offline.cases",
+        "Required value",
+    ),
+    _policy(
+        "an evaluator with a quote",
+        {f"{M}/0": {**OFFLINE, "offline": {**OFFLINE["offline"], "evaluator": 'a"b'}}},
+        "spec.metrics[0].offline.evaluator",
+        "should match",
+    ),
+    _policy(
+        "an evaluation measured by a new word",
+        {f"{M}/0": {**OFFLINE, "offline": {**OFFLINE["offline"], "measure": "rank"}}},
+        "spec.metrics[0].offline.measure",
+        'supported values: "passed", "score"',
     ),
     _policy("pairs with a brace", {f"{M}/0/pairs": "a{b}"}, "spec.metrics[0].pairs", "should match"),
     _policy(

@@ -185,7 +185,7 @@ def metrics(draw) -> dict[str, Any]:
         "class": draw(st.sampled_from([c.value for c in MetricClass])),
         "onBreach": draw(st.sampled_from([action.value for action in Action])),
     }
-    measure = draw(st.sampled_from(["good", "bad", "event", "latency", "cost"]))
+    measure = draw(st.sampled_from(["good", "bad", "event", "latency", "cost", "offline"]))
     if measure in ("good", "bad"):
         made["ratio"] = {measure: draw(SELECTORS), "of": draw(SELECTORS)}
         if draw(st.booleans()):
@@ -194,6 +194,21 @@ def metrics(draw) -> dict[str, Any]:
         made["latency"] = {"histogram": draw(METRIC_NAMES), "slowerThan": draw(DURATIONS)}
     elif measure == "cost":
         made["cost"] = {"metric": draw(METRIC_NAMES), "of": draw(SELECTORS), "cap": draw(SHARES)}
+    elif measure == "offline":
+        run = {"evaluator": draw(NAMES), "cases": draw(st.integers(1, 10_000_000))}
+        run |= draw(
+            st.fixed_dictionaries(
+                {},
+                optional={
+                    "dataset": NAMES,
+                    "passing": st.just(["pass", "good"]),
+                    "measure": st.sampled_from(["passed", "score"]),
+                },
+            )
+        )
+        optional = {"ceiling": SHARES, "tolerance": st.fixed_dictionaries({"absolute": SHARES})}
+        bounds = st.fixed_dictionaries({"floor": SHARES}, optional=optional)
+        return made | {"offline": run} | draw(bounds)
     else:
         return made | {"event": draw(SELECTORS)}
     bounds = draw(st.fixed_dictionaries({}, optional={"ceiling": SHARES, "floor": SHARES}))
@@ -210,7 +225,7 @@ def metrics(draw) -> dict[str, Any]:
 @st.composite
 def guardrail_policies(draw) -> dict[str, Any]:
     measured = draw(listed(metrics(), 1, 6))
-    if all("weight" in metric for metric in measured if "event" not in metric):
+    if all("weight" in metric for metric in measured if not {"event", "offline"} & metric.keys()):
         for metric in measured:
             metric.pop("weight", None)
     labels = draw(st.lists(LABELS, max_size=3, unique=True))

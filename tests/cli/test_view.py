@@ -152,3 +152,30 @@ def test_an_operator_that_has_not_looked_for_long_is_noticed_from_the_status_alo
     release = recorded.release(recorded.canary)
     assert "last look" not in drawn(release, recorded.now + 50)
     assert "last look 2m01s ago" in drawn(release, recorded.now + 120).splitlines()[0]
+
+
+PAIRED = {
+    "name": "task-completion",
+    "class": "quality",
+    "verdict": "collecting",
+    "compared": "pairs",
+    "why": "412 pairs of answers to the same request: 31 bad only in the candidate, 4 only in stable",
+}
+GOLD = {
+    "name": "gold-incidents",
+    "class": "quality",
+    "verdict": "harm",
+    "compared": "evaluation",
+    "why": "11 of 100 cases bad (11 %) of gold-incidents: worse than the bound of 10 %",
+}
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_pairs_and_evaluations_are_said_in_words_and_everything_still_fits(recorded, size):
+    columns, rows = SIZES[size]
+    status = {**recorded.canary, "metrics": [*recorded.canary["metrics"], PAIRED, GOLD]}
+    lines = drawn(recorded.release(status), recorded.now, columns, rows).splitlines()
+    assert any(line.startswith("gold-incidents: 11 of 100 cases bad (11 %)") for line in lines)
+    assert any(line.startswith("task-completion: 412 pairs of answers to the same request") for line in lines)
+    assert all(len(line) <= columns for line in lines)
+    assert rows is None or len(lines) <= rows

@@ -36,7 +36,7 @@ from agentrelease.engine.ports import ClusterError, Ref, Unavailable
 from agentrelease.engine.reconcile import Reconciler
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from agentrelease.api.release import AgentRelease
     from agentrelease.core.chain import Entry
@@ -114,6 +114,7 @@ class Stage:
         self.cohort_visits = True  # anybody of the cohort sends requests
         self.cohort_told = True  # agents report the cohort's tasks as internal
         self.missing: set[str] = set()  # metrics that nobody exports any more
+        self.evaluations: dict[str, tuple[float, dict[str, float]]] = {}  # by revision: cases, results
         self.joins = False  # a joiner counts pairs: what is hard for one agent is hard for the other
         self.unheard = 0.0  # share of copies of which the candidate tells no outcome
         self.pairs: dict[tuple[str, str], Counter[str]] = {}  # by candidate and stable
@@ -375,10 +376,7 @@ class Stage:
             samples = tuple(Sample(at, value) for at, value in values)
             found.setdefault(name, []).append(Series(labels, samples))
 
-        for (candidate, stable), samples in self.paired.items():
-            own = {"release": candidate, "stable": stable, "metric": "completion"}
-            for outcome in samples[-1][1]:
-                add(pairs.PAIRS, own | {"outcome": outcome}, [(at, c[outcome]) for at, c in samples])
+        self._told_by_others(add)
         for (revision, audience), tally in self.tallies.items():
             own, kept = {"release": revision, "audience": audience}, tally.samples
             add("agentrelease_tasks_total", own | {"outcome": "completed"}, [(s[0], s[1]) for s in kept])
@@ -400,6 +398,18 @@ class Stage:
                     labels = own | {"level": level.value, "risk_tier": tier}
                     add("agentrelease_autonomy_in_effect", labels, values)
         return found
+
+    def _told_by_others(self, add: Callable[[str, dict[str, str], list[tuple[float, float]]], None]) -> None:
+        """What a joiner counted, and what evaluations came to."""
+        for (candidate, stable), samples in self.paired.items():
+            own = {"release": candidate, "stable": stable, "metric": "completion"}
+            for outcome in samples[-1][1]:
+                add(pairs.PAIRS, own | {"outcome": outcome}, [(at, c[outcome]) for at, c in samples])
+        for revision, (cases, results) in self.evaluations.items():
+            own = {"release": revision, "evaluator": "gold-incidents", "dataset": "2026-11"}
+            add("agentrelease_evaluation_cases", own, [(self.now, cases)])
+            for label, count in results.items():
+                add("agentrelease_evaluations_total", own | {"label": label}, [(self.now, count)])
 
     # ---- the controllers of others -------------------------------------------------------------------
 

@@ -88,6 +88,27 @@ class Cost(Model):
     """What one task can cost at most, in the metric's unit; bounds the statistic. Example: `2.5`."""
 
 
+class Offline(Model):
+    """An evaluation over a fixed set of cases, run outside and reported in counters: docs/telemetry.md."""
+
+    evaluator: Annotated[str, Field(pattern=r"^[a-zA-Z0-9]([-a-zA-Z0-9_.]*[a-zA-Z0-9])?$", max_length=63)]
+    """The evaluator, as the label `evaluator` names it. Example: `gold-incidents`."""
+    cases: int = Field(ge=1, le=10_000_000)
+    """How many cases a run has at least; a smaller run is incomplete. Example: `120`."""
+    dataset: Annotated[str, Field(min_length=1, max_length=63)] | None = None
+    """The set of cases, as the label `dataset` names it; absent takes the newest run over any set."""
+    passing: list[Annotated[str, Field(min_length=1, max_length=32)]] = Field(
+        default_factory=lambda: ["pass"],
+        min_length=1,
+        max_length=6,
+        json_schema_extra=unique()
+        | rules(rule("!('error' in self)", "a case that ended in an error can't be a passing one")),
+    )
+    """Values of `label` that are good; all others are bad."""
+    measure: Literal["passed", "score"] = "passed"
+    """What is compared: the share of cases that passed, or the mean score between 0 and 1."""
+
+
 class Margin(Model):
     """A bound on the candidate's bad rate: ``relative × stable + absolute``."""
 
@@ -127,9 +148,22 @@ class Metric(Model):
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
-                "[has(self.ratio), has(self.event), has(self.latency), has(self.cost)]"
+                "[has(self.ratio), has(self.event), has(self.latency), has(self.cost), has(self.offline)]"
                 ".filter(given, given).size() == 1",
-                "a guardrail measures exactly one of ratio, event, latency, cost",
+                "a guardrail measures exactly one of ratio, event, latency, cost, offline",
+            ),
+            rule(
+                "!has(self.offline) || has(self.floor) || has(self.ceiling) || has(self.tolerance)",
+                "what must the results reach: set floor or ceiling, or tolerance against stable's own run",
+                field=".offline",
+            ),
+            rule(
+                "!has(self.offline) || !(has(self.maxHarm) || has(self.maxHarmStratum) || has(self.weight)"
+                " || has(self.alpha) || has(self.worseWhen)"
+                " || (has(self.whenAutonomy) && self.whenAutonomy.size() > 0))",
+                "results over a fixed set are no estimates: an offline metric takes floor, ceiling and "
+                "tolerance, and no maxHarm, weight, alpha, worseWhen or whenAutonomy",
+                field=".offline",
             ),
             rule(
                 f"!{_BAD_RATE} || has(self.ceiling) || has(self.floor) || has(self.tolerance)",
@@ -142,7 +176,7 @@ class Metric(Model):
                 field=".maxHarm",
             ),
             rule(
-                "has(self.tolerance) == has(self.maxHarm)",
+                "has(self.offline) || has(self.tolerance) == has(self.maxHarm)",
                 "tolerance and maxHarm belong together: one proves harm, the other excludes it",
             ),
             rule(
@@ -191,6 +225,8 @@ class Metric(Model):
     """The share of tasks that took too long."""
     cost: Cost | None = None
     """Mean cost of a task."""
+    offline: Offline | None = None
+    """Results of an evaluation of this very revision; absent, incomplete or broken ones are never a pass."""
     pairs: (
         Annotated[str, Field(pattern=r"^[a-zA-Z0-9]([-a-zA-Z0-9_.:]*[a-zA-Z0-9])?$", max_length=63)] | None
     ) = None
@@ -256,7 +292,7 @@ class Outcomes(Model):
     then have to count tasks when they begin: `agentrelease_started_tasks_total`. Example: `30s`."""
 
 
-_TESTED = "self.metrics.filter(m, !has(m.event))"
+_TESTED = "self.metrics.filter(m, !has(m.event) && !has(m.offline))"
 _WEIGHTS = f"{_TESTED}.filter(m, has(m.weight)).map(m, m.weight).sum()"
 
 
@@ -268,8 +304,8 @@ class GuardrailPolicySpec(Model):
             rule(
                 f"{_TESTED}.exists(m, !has(m.weight)) ? {_WEIGHTS} < 0.999999 : "
                 f"{_TESTED}.size() == 0 || ({_WEIGHTS} > 0.999999 && {_WEIGHTS} < 1.000001)",
-                "weights share out one risk: they must sum to 1 over all metrics but events, or leave "
-                "something for the metrics without a weight",
+                "weights share out one risk: they must sum to 1 over all metrics but events and offline "
+                "ones, or leave something for the metrics without a weight",
                 field=".metrics",
             ),
             rule(

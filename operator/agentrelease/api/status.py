@@ -19,6 +19,7 @@ MAX_FIGHTS = 3
 MAX_HISTORY = 30
 MAX_REFUSED = 20
 MAX_MESSAGE = 1024
+MAX_EVALUATIONS = 16
 
 Word = Annotated[str, Field(max_length=63)]
 Phrase = Annotated[str, Field(max_length=256)]
@@ -204,6 +205,28 @@ class MetricStatus(Model):
     """Tasks of the candidate that are probably still needed."""
     why: str = Field(default="", max_length=512)
     """The verdict in one sentence."""
+    compared: Word = ""
+    """By what, where not by the arms' counts: `pairs` of answers to the same request, or an `evaluation`;
+    `arms` where the policy names pairs and nobody exports them."""
+
+
+class Evaluation(Model):
+    """What a run of an evaluator over a fixed set of cases came to."""
+
+    revision: Word
+    """The revision that was evaluated."""
+    evaluator: Word
+    """The evaluator. Example: `gold-incidents`."""
+    dataset: Word = ""
+    """The set of cases, as the run names it."""
+    cases: float = 0.0
+    """Cases that the whole run has; 0 means that it did not say."""
+    results: dict[str, float] = Field(default_factory=dict, max_length=8)
+    """Cases by result. Example: `{fail: 3, pass: 117}`."""
+    score: float | None = None
+    """Sum of the scores of its cases; absent where it gives none."""
+    at: float = 0.0
+    """When these results were first seen, in Unix seconds."""
 
 
 class PhaseOutlook(Model):
@@ -312,6 +335,8 @@ class ReleaseStatus(Model):
     """The candidate's exposure: intended, live and measured, side by side."""
     metrics: list[MetricStatus] = Field(default_factory=list, max_length=48)
     """Standing of each guardrail, per stratum where it is proven by stratum."""
+    evaluations: list[Evaluation] = Field(default_factory=list, max_length=MAX_EVALUATIONS)
+    """Offline evaluations of the candidate, of what serves and of what served before."""
     outlook: list[PhaseOutlook] = Field(default_factory=list, max_length=32)
     """What each phase with a comparison takes at the present traffic."""
     refused: list[Refused] = Field(default_factory=list, max_length=MAX_REFUSED)

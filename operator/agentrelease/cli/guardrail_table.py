@@ -52,6 +52,13 @@ def guardrail_table(metrics: Sequence[MetricStatus], frame: Frame, rows: int) ->
     return table
 
 
+def guardrail_words(metrics: Sequence[MetricStatus], frame: Frame, rows: int) -> list[Text]:
+    """Say in words what figures of two arms can't: pairs of answers, their absence, and evaluations."""
+    told = [metric for metric in metrics if metric.compared and not metric.stratum]
+    told.sort(key=lambda metric: _URGENCY.index(tone(metric.verdict)))
+    return [frame.text(f"{metric.name}: {metric.why}", "dim") for metric in told[: max(rows, 0)]]
+
+
 def _row(metric: MetricStatus, frame: Frame, before: str) -> list[Text]:
     glyphs = frame.glyphs
     wide = [frame.text(metric.class_, "dim")] if frame.wide else []

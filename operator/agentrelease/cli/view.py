@@ -16,7 +16,7 @@ from agentrelease.cli.exposure_table import exposure_table
 from agentrelease.cli.figures import clock, span
 from agentrelease.cli.frame import Frame, style_of
 from agentrelease.cli.glyphs import ASCII, UNICODE
-from agentrelease.cli.guardrail_table import guardrail_table
+from agentrelease.cli.guardrail_table import guardrail_table, guardrail_words
 from agentrelease.cli.phases_line import phases_lines
 from agentrelease.cli.transitions import transitions_table
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _EXPOSURE_ROWS = 4
 _TRANSITIONS = 6
 _WHY_LINES = 2
+_WORDS = 2
 _SILENCE = 60.0
 """Seconds after which an operator that writes at every look, seconds apart, is worth a remark."""
 
@@ -61,7 +62,9 @@ class ReleaseView:
         guardrails, transitions = _shares(self.release, frame, len(head) + len(phases))
         if self.release.status.metrics:
             yield from _gap(frame)
-            yield guardrail_table(self.release.status.metrics, frame, guardrails)
+            metrics = self.release.status.metrics
+            yield guardrail_table(metrics, frame, guardrails)
+            yield from guardrail_words(metrics, frame, _words(self.release, frame))
         if self.release.status.history and transitions:
             yield from _gap(frame)
             yield transitions_table(self.release.status.history, frame, transitions)
@@ -195,12 +198,18 @@ def _gap(frame: Frame) -> Iterator[Text]:
         yield Text("")
 
 
+def _words(release: AgentRelease, frame: Frame) -> int:
+    """Return the rows for what is said of guardrails in words; a full screen has room for a few."""
+    told = sum(bool(metric.compared) and not metric.stratum for metric in release.status.metrics)
+    return told if frame.rows is None else min(told, _WORDS)
+
+
 def _shares(release: AgentRelease, frame: Frame, used: int) -> tuple[int, int]:
     """Share the rows that are left between guardrails and transitions, headings not counted."""
     metrics, history = len(release.status.metrics), len(release.status.history)
     if frame.rows is None:
         return metrics, min(history, _TRANSITIONS)
     gaps = 4 * sum(1 for _ in _gap(frame))
-    left = frame.rows - used - _EXPOSURE_ROWS - gaps - 2
+    left = frame.rows - used - _EXPOSURE_ROWS - gaps - 2 - _words(release, frame)
     guardrails = min(metrics, max(left - min(history, 2), 1))
     return guardrails, max(min(history, left - guardrails, _TRANSITIONS), 0)

@@ -16,6 +16,7 @@ from agentrelease.core import pairs, report, words
 from agentrelease.core.evidence import ALL
 from agentrelease.core.grounds import Grounds, counts, margin_of
 from agentrelease.core.guardrails import MetricVerdict
+from agentrelease.core.offline import Runs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,6 +86,12 @@ class Assessment:
         return frozenset(guardrail.name for guardrail, _ in _breaches(self.grounds))
 
     @property
+    def answered(self) -> dict[str, float]:
+        """The offline results that are a breach now, by guardrail."""
+        found = self.grounds.evaluated
+        return {name: found[name].at for name in self.breached if name in found}
+
+    @property
     def evidence(self) -> float:
         """The decimal logarithm of the family's e-value for harm."""
         return self.grounds.standing.family / log(10.0)
@@ -100,9 +107,11 @@ class Assessment:
         return max(0.0, self.grounds.now - self.grounds.oldest()[1])
 
 
-def assess(plan: Plan, ledger: Ledger, now: float, requirements: Requirements) -> Assessment:
-    """Judge the ledger at ``now`` (unix seconds)."""
-    grounds = Grounds.of(plan, ledger, now)
+def assess(
+    plan: Plan, ledger: Ledger, now: float, requirements: Requirements, runs: Runs | None = None
+) -> Assessment:
+    """Judge the ledger, and the offline evaluations that are known, at ``now`` (unix seconds)."""
+    grounds = Grounds.of(plan, ledger, now, runs or Runs())
     breaches = _breaches(grounds)
     if breaches and breaches[0][0].on_breach > Action.NOTIFY:
         strongest, reason = breaches[0][0].on_breach, breaches[0][1]
@@ -120,6 +129,11 @@ def _breaches(grounds: Grounds) -> list[tuple[Guardrail, str]]:
     by_name = {g.name: g for g in grounds.plan.tested}
     found = [(g, _event(grounds, g)) for g in grounds.plan.events if grounds.ledger.events[g.name] > 0]
     found += [(by_name[name], _harm(grounds, by_name[name])) for name in grounds.standing.breaches]
+    found += [
+        (g, f"{g.name}: {grounds.evaluated[g.name].why}")
+        for g in grounds.plan.offline
+        if grounds.evaluated[g.name].verdict is MetricVerdict.HARM
+    ]
     return sorted(found, key=lambda f: (-f[0].on_breach.rank, f[0].metric_class is not MetricClass.SAFETY))
 
 
@@ -134,7 +148,7 @@ def _unbreached(grounds: Grounds, requirements: Requirements) -> tuple[Verdict, 
     if suspicion:
         return Verdict.SUSPECT, suspicion
     unproven = _unproven(grounds) if requirements.proof else ""
-    unmet = _not_ready(grounds) or unproven or _unmet(grounds, requirements)
+    unmet = _not_ready(grounds) or unproven or _unevaluated(grounds) or _unmet(grounds, requirements)
     if unmet:
         return Verdict.HOLD, unmet
     if not requirements.proof:
@@ -186,6 +200,15 @@ def _unproven(grounds: Grounds) -> str:
     seen = grounds.seen_of(guardrail, group)
     said = words.collecting(margin_of(guardrail, group), seen, needed)
     return f"collecting: {guardrail.name}{words.where(group)}: {said}"
+
+
+def _unevaluated(grounds: Grounds) -> str:
+    """Which evaluation has no result yet that is good enough."""
+    for guardrail in grounds.plan.offline:
+        found = grounds.evaluated[guardrail.name]
+        if found.verdict not in (MetricVerdict.PASS, MetricVerdict.UNJUDGED):
+            return f"waiting for an evaluation: {guardrail.name}: {found.why}"
+    return ""
 
 
 def _unmet(grounds: Grounds, requirements: Requirements) -> str:

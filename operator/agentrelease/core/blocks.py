@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentrelease.core import lacking, pairs
+from agentrelease.core import lacking, offline, pairs
 from agentrelease.core.evidence import Block, Cell, Count, stratum_key
 from agentrelease.core.overdue import STARTED
 from agentrelease.core.span import Span
@@ -40,13 +40,15 @@ def metrics_read(spec: GuardrailPolicySpec) -> frozenset[str]:
             names |= {metric.cost.metric, metric.cost.of.metric}
         if metric.pairs is not None:
             names.add(pairs.PAIRS)
+        if metric.offline is not None:
+            names |= offline.READ
     return frozenset(names)
 
 
 def block(snapshot: Snapshot, spec: GuardrailPolicySpec, span: Span, problems: tuple[str, ...] = ()) -> Block:
     """Return the evidence of one release in ``(span.start, span.end]``."""
     strata = tuple(spec.strata.labels)
-    cells = {m.name: _cells(snapshot, m, span, strata) for m in spec.metrics if m.event is None}
+    cells = {m.name: _cells(snapshot, m, span, strata) for m in _tested(spec)}
     events = {m.name: _event(snapshot, m, span) for m in spec.metrics if m.event is not None}
     deadline = spec.outcomes.deadline.seconds if spec.outcomes else 0.0
     unread = tuple(f"{name}: {why}" for name, why in snapshot.unread.items() if name in metrics_read(spec))
@@ -67,8 +69,13 @@ def recent(
 ) -> dict[str, Count]:
     """Return one revision's counts over the last seconds, all strata together, by metric."""
     span = Span(release.namespace, release.name, revision, None, snapshot.end - seconds, snapshot.end)
-    found = {m.name: _counts(snapshot, m, span, revision, "", ()) for m in spec.metrics if m.event is None}
+    found = {m.name: _counts(snapshot, m, span, revision, "", ()) for m in _tested(spec)}
     return {name: counts[""] for name, counts in found.items() if "" in counts}
+
+
+def _tested(spec: GuardrailPolicySpec) -> list[Metric]:
+    """The metrics that are counted in blocks and tested."""
+    return [m for m in spec.metrics if m.event is None and m.offline is None]
 
 
 def _selectors(metric: Metric) -> Iterable[Selector]:

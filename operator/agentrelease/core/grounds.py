@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import log
 from typing import TYPE_CHECKING
 
-from agentrelease.core import planner
+from agentrelease.core import offline, planner
 from agentrelease.core.contrast import Pairs
 from agentrelease.core.evidence import Count, matches
 from agentrelease.core.guardrails import MetricVerdict
@@ -14,8 +14,11 @@ from agentrelease.core.standing import log_safety, safe, stand
 from agentrelease.core.wealth import UNIT
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from agentrelease.core.guardrails import Guardrail, Margin, Plan
     from agentrelease.core.ledger import Ledger
+    from agentrelease.core.offline import Judged, Runs
     from agentrelease.core.standing import Standing
     from agentrelease.core.wealth import MetricState
 
@@ -38,18 +41,24 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Grounds:
-    """Everything a judgement at ``now`` (unix seconds) rests on."""
+    """Everything a judgement at ``now`` (unix seconds) rests on.
+
+    ``runs`` are offline evaluations as they are known, and ``evaluated`` what each such guardrail says.
+    """
 
     plan: Plan
     ledger: Ledger
     now: float
     standing: Standing
+    runs: Runs = field(default_factory=offline.Runs)
+    evaluated: Mapping[str, Judged] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, plan: Plan, ledger: Ledger, now: float) -> Grounds:
+    def of(cls, plan: Plan, ledger: Ledger, now: float, runs: Runs) -> Grounds:
         """Weigh a ledger at a moment; guardrails that it has never seen have no evidence."""
         ledger = ledger.covering(plan)
-        return cls(plan, ledger, now, stand(plan, ledger))
+        evaluated = {g.name: offline.judge(g, runs, ledger.answered.get(g.name)) for g in plan.offline}
+        return cls(plan, ledger, now, stand(plan, ledger), runs, evaluated)
 
     def said(self, guardrail: Guardrail) -> MetricVerdict:
         """What a tested guardrail says."""
@@ -82,10 +91,10 @@ class Grounds:
         return next(g for g in self.plan.tested if g.name == self.standing.leading)
 
     def oldest(self) -> tuple[str, float]:
-        """The guardrail that has been without usable evidence longest, and since when."""
+        """The guardrail that has been without usable evidence longest, and since when; offline ones apart."""
         known = [(state.known_at, name) for name, state in self.ledger.metrics.items()]
         known += [(at, name) for name, at in self.ledger.events_at.items()]
-        at, name = min(known)
+        at, name = min(known, default=(self.now, ""))
         return name, at
 
     def needed(self, guardrail: Guardrail) -> dict[str, float]:

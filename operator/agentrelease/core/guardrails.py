@@ -27,12 +27,13 @@ class PlanError(ValueError):
 
 
 class Kind(StrEnum):
-    """How a metric is measured. All but events are tested with the same statistic."""
+    """How a metric is measured. All but events and offline results are tested with the same statistic."""
 
     RATIO = "ratio"
     LATENCY = "latency"
     COST = "cost"
     EVENT = "event"
+    OFFLINE = "offline"
 
 
 class MetricVerdict(StrEnum):
@@ -73,6 +74,21 @@ class Margin:
 
 
 @dataclass(frozen=True, slots=True)
+class Offline:
+    """Which run of an evaluation counts: at least ``cases`` cases, over ``dataset`` if it is named.
+
+    ``passing`` are good results. ``compared`` says that stable's own run is the measure, beside any bound.
+    """
+
+    evaluator: str
+    cases: int
+    dataset: str = ""
+    passing: tuple[str, ...] = ("pass",)
+    by_score: bool = False
+    compared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Guardrail:
     """One metric and its consequence.
 
@@ -101,6 +117,7 @@ class Guardrail:
     bounded: bool = False
     pairs: str = ""
     lacking: str = ""
+    offline: Offline | None = None
 
     @property
     def bound(self) -> float | None:
@@ -148,8 +165,8 @@ class Plan:
 
     @property
     def tested(self) -> tuple[Guardrail, ...]:
-        """The guardrails with a statistical test: all but events."""
-        return tuple(g for g in self.guardrails if g.kind is not Kind.EVENT)
+        """The guardrails with a statistical test: all but events and offline results."""
+        return tuple(g for g in self.guardrails if g.kind not in (Kind.EVENT, Kind.OFFLINE))
 
     @property
     def absolute(self) -> bool:
@@ -160,6 +177,11 @@ class Plan:
     def events(self) -> tuple[Guardrail, ...]:
         """The guardrails of which one occurrence is enough."""
         return tuple(g for g in self.guardrails if g.kind is Kind.EVENT)
+
+    @property
+    def offline(self) -> tuple[Guardrail, ...]:
+        """The guardrails that are judged by an evaluation over a fixed set."""
+        return tuple(g for g in self.guardrails if g.kind is Kind.OFFLINE)
 
 
 def _check_budgets(plan: Plan) -> None:
@@ -185,6 +207,9 @@ def _check_budgets(plan: Plan) -> None:
 def _check(guardrail: Guardrail, path: str) -> None:
     if guardrail.kind is Kind.EVENT:
         return
+    if guardrail.kind is Kind.OFFLINE:
+        _check_bound(guardrail, path)
+        return
     if guardrail.weight <= 0.0:
         raise PlanError(
             f"{path}.weight", f"{guardrail.name} has no share of the false-rollback risk; give it one"
@@ -203,6 +228,10 @@ def _check(guardrail: Guardrail, path: str) -> None:
             )
         if not Margin().below(margin):
             raise PlanError(f"{path}.{field_name}", f"{margin} is no harm; it must be more than 1 × stable")
+    _check_bound(guardrail, path)
+
+
+def _check_bound(guardrail: Guardrail, path: str) -> None:
     if guardrail.bound is not None and not 0.0 < guardrail.bound < 1.0:
         raise PlanError(
             f"{path}.ceiling",

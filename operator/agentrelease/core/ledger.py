@@ -55,6 +55,8 @@ class Ledger:
     event metric was known. ``problems`` and ``mode``, the kind of comparison, are those of the last block.
     ``origin`` says what was known of stable from before; empty while nobody has looked. ``lacking`` is what
     is remembered of tasks without an outcome, by which tasks are meant and stratum.
+    ``answered`` names, by metric, the offline results that an intervention answered (unix seconds when they
+    were first seen).
     """
 
     through: float
@@ -69,6 +71,7 @@ class Ledger:
     mode: str = ""
     origin: str = ""
     lacking: Mapping[str, Mapping[str, Marks]] = field(default_factory=dict)
+    answered: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def new(cls, plan: Plan, at: float, history: Iterable[Block] = ()) -> Ledger:
@@ -140,11 +143,14 @@ class Ledger:
             mismatch=Mismatch(),
         )
 
-    def forgiven(self, names: Collection[str], at: float) -> Ledger:
+    def forgiven(
+        self, names: Collection[str], at: float, answered: Mapping[str, float] | None = None
+    ) -> Ledger:
         """Return the ledger for a fresh window after an intervention because of these guardrails.
 
         Their harm wealth begins anew: the first breach was paid from the budget of false rollbacks, and
-        nothing that follows could happen without it.
+        nothing that follows could happen without it. ``answered`` are the offline results among the reasons:
+        they will not change by themselves and are no reason twice.
         """
         anew = self.enter_phase(at)
         fresh = Onset(self.waiting)
@@ -152,6 +158,7 @@ class Ledger:
             anew,
             metrics={n: wealth.restarted(m, fresh, at) if n in names else m for n, m in anew.metrics.items()},
             events={name: 0 if name in names else count for name, count in anew.events.items()},
+            answered={**self.answered, **(answered or {})},
         )
 
     def absorb(self, plan: Plan, block: Block, autonomy: Autonomy, comparison: Comparison) -> Ledger:
@@ -182,6 +189,7 @@ class Ledger:
             mode=type(comparison).__name__.lower(),
             origin=self.origin,
             lacking=lacking,
+            answered=self.answered,
         )
 
     def to_json(self) -> str:
@@ -200,6 +208,8 @@ class Ledger:
             "o": self.origin,
             "u": {kind: _dump_marks(marks, places) for kind, marks in self.lacking.items()},
         }
+        if self.answered:
+            document["a"] = dict(self.answered)
         return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
 
     @classmethod
@@ -225,6 +235,7 @@ class Ledger:
                 lacking={
                     kind: _load_marks(rows, document["s"]) for kind, rows in document.get("u", {}).items()
                 },
+                answered=document.get("a", {}),
             )
         except (KeyError, TypeError, IndexError) as error:
             raise ValueError(f"not a ledger: {error}") from error

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from agentrelease.api.vocabulary import MetricClass
 from agentrelease.core.evidence import stratum_key
-from agentrelease.core.guardrails import Guardrail, Kind, Margin, Plan, PlanError
+from agentrelease.core.guardrails import Guardrail, Kind, Margin, Offline, Plan, PlanError
 from agentrelease.core.overdue import ALL_TASKS, DURATIONS, FINISHED
 
 if TYPE_CHECKING:
@@ -155,6 +155,21 @@ def _guardrail(metric: api.Metric, weight: float, path: str) -> Guardrail:
         bounded=kind in {Kind.LATENCY, Kind.COST}
         or (metric.ratio is not None and metric.ratio.good is not None),
         pairs=metric.pairs or "",
+        offline=_offline(metric),
+    )
+
+
+def _offline(metric: api.Metric) -> Offline | None:
+    found = metric.offline
+    if found is None:
+        return None
+    return Offline(
+        evaluator=found.evaluator,
+        cases=found.cases,
+        dataset=found.dataset or "",
+        passing=tuple(found.passing),
+        by_score=found.measure == "score",
+        compared=metric.tolerance is not None,
     )
 
 
@@ -162,7 +177,8 @@ def _kind(metric: api.Metric, path: str) -> Kind:
     given = [kind for kind in Kind if getattr(metric, kind.value) is not None]
     if len(given) != 1:
         raise PlanError(
-            path, f"{metric.name} needs exactly one of ratio, event, latency and cost, not {len(given)}"
+            path,
+            f"{metric.name} needs exactly one of ratio, event, latency, cost and offline, not {len(given)}",
         )
     if metric.ratio is not None and (metric.ratio.good is None) == (metric.ratio.bad is None):
         raise PlanError(f"{path}.ratio", f"{metric.name} needs exactly one of good and bad")
@@ -174,8 +190,8 @@ def _margin(margin: api.Margin | None) -> Margin | None:
 
 
 def _weights(metrics: Sequence[api.Metric]) -> list[float]:
-    """Share out what the given weights leave, by class; events are certain and need none."""
-    tested = [metric for metric in metrics if metric.event is None]
+    """Share out what the given weights leave, by class; events and offline results need none."""
+    tested = [metric for metric in metrics if metric.event is None and metric.offline is None]
     rest = 1.0 - sum(metric.weight or 0.0 for metric in tested)
     shares = sum(DEFAULTS[metric.class_].share for metric in tested if metric.weight is None)
     if rest < -1e-6 or (shares and rest <= 0.0):
@@ -184,7 +200,7 @@ def _weights(metrics: Sequence[api.Metric]) -> list[float]:
         )
     return [
         0.0
-        if metric.event is not None
+        if metric.event is not None or metric.offline is not None
         else metric.weight
         if metric.weight is not None
         else rest * DEFAULTS[metric.class_].share / shares

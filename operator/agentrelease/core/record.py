@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from agentrelease.api.release import AgentRelease
 from agentrelease.api.status import Outcome, ReleaseStatus
 from agentrelease.api.vocabulary import GROUP, Action, Autonomy, MetricClass
-from agentrelease.core import exposure, guardrails
+from agentrelease.core import exposure, guardrails, offline
 from agentrelease.core.assess import Assessment, Requirements, assess
 from agentrelease.core.decision import Decision, decide
 from agentrelease.core.forecast import Outlook
@@ -47,6 +47,8 @@ NAMES: Mapping[str, Any] = {
     "Measured": Measured,
     "SlotState": SlotState,
     "Outlook": Outlook,
+    "Offline": guardrails.Offline,
+    "Run": offline.Run,
 }
 """Types that annotations of recorded values name."""
 
@@ -56,6 +58,7 @@ _SITUATION: Mapping[str, Any] = {
     "slot": SlotState | None,
     "measured": Measured,
     "outlook": tuple[Outlook, ...],
+    "evaluations": tuple[offline.Run, ...],
 }
 """Parts of a situation that are values of the core; release and assessment have forms of their own."""
 
@@ -154,6 +157,7 @@ def _assessment(assessment: Assessment) -> dict[str, Any]:
         "plan": written(grounds.plan),
         "ledger": grounds.ledger.to_json(),
         "at": grounds.now,
+        "runs": written(grounds.runs),
         "requirements": written(assessment.requirements),
     }
 
@@ -161,7 +165,8 @@ def _assessment(assessment: Assessment) -> dict[str, Any]:
 def _assessed(recorded: Mapping[str, Any]) -> Assessment:
     plan = read(guardrails.Plan, recorded["plan"], NAMES)
     requirements = read(Requirements, recorded["requirements"], NAMES)
-    return assess(plan, Ledger.from_json(recorded["ledger"]), recorded["at"], requirements)
+    runs = read(offline.Runs, recorded.get("runs", {}), NAMES)
+    return assess(plan, Ledger.from_json(recorded["ledger"]), recorded["at"], requirements, runs)
 
 
 __all__ = ["Unreadable", "digest", "inputs_of", "outcome_of", "replay", "situation_of"]

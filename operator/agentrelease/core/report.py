@@ -32,6 +32,8 @@ class MetricReport:
     itself) and ``interval`` contains its true mean at all times with probability 0.95. ``harm_evidence`` and
     ``safe_evidence`` are decimal logarithms of e-values and reach a decision at ``harm_bound`` and
     ``safe_bound``. ``needed`` is the expected number of further candidate tasks until this line passes.
+    ``compared`` says by what, where that is not the arms' counts: pairs, or an evaluation; ``arms`` where
+    pairs are asked for and nobody exports them.
     """
 
     name: str
@@ -48,6 +50,7 @@ class MetricReport:
     safe_bound: float
     needed: float
     why: str
+    compared: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ def lines(grounds: Grounds) -> tuple[MetricReport, ...]:
         strata += _groups(grounds, guardrail, said, needed)
         strata += _strata(grounds, guardrail, said)
     metrics += [_event(grounds, guardrail) for guardrail in grounds.plan.events]
+    metrics += [_offline(grounds, guardrail) for guardrail in grounds.plan.offline]
     return (*metrics, *strata)
 
 
@@ -111,6 +115,16 @@ def _event(grounds: Grounds, guardrail: Guardrail) -> MetricReport:
     )  # fmt: skip
 
 
+def _offline(grounds: Grounds, guardrail: Guardrail) -> MetricReport:
+    found = grounds.evaluated[guardrail.name]
+    mine, theirs = found.candidate, found.stable
+    apart = mine.x / mine.n - theirs.x / theirs.n if mine.n and theirs.n else None
+    return MetricReport(
+        guardrail.name, guardrail.metric_class, ALL, found.verdict, mine, theirs, apart, None,
+        0.0, 0.0, 0.0, 0.0, 0.0, found.why, "evaluation",
+    )  # fmt: skip
+
+
 def _line(
     grounds: Grounds, guardrail: Guardrail, key: str, verdict: MetricVerdict, logs: _Logs
 ) -> MetricReport:
@@ -136,4 +150,5 @@ def _line(
         safe_bound=-log(guardrail.alpha) / _TEN,
         needed=logs.needed,
         why=words.metric(guardrail, margin_of(guardrail, key), seen, verdict, logs.needed),
+        compared="pairs" if seen.pairs is not None else "arms" if seen.note else "",
     )

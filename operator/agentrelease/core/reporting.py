@@ -21,6 +21,8 @@ from agentrelease.api.status import (
     Stage,
 )
 from agentrelease.api.status import Exposure as ExposureStatus
+from agentrelease.core import offline
+from agentrelease.core.guardrails import MetricVerdict
 from agentrelease.core.instants import stamp
 from agentrelease.core.steps import Move, Step
 
@@ -61,6 +63,7 @@ def describe(s: Situation, after: AgentRelease, step: Step, intended: Exposure, 
         "exposure": _exposure(s, intended, now),
         "metrics": _metrics(s, status),
         "outlook": _outlook(s, status),
+        "evaluations": offline.to_store(s.evaluations),
     }
     status = status.model_copy(update=update)
     return status.model_copy(update={"conditions": _conditions(s, after, status, step, now)})
@@ -134,6 +137,7 @@ def _metric(report: MetricReport) -> MetricStatus:
         safe_bound=round(report.safe_bound, 3),
         needed=ceil(report.needed) if isfinite(report.needed) else None,
         why=report.why[:512],
+        compared=report.compared,
     )
 
 
@@ -156,7 +160,7 @@ def _conditions(
         ("Reconciling", moving or not (settled or stalled), step.cause, step.reason),
         ("Stalled", stalled, step.cause, step.reason),
         ("BundlePinned", True, "DigestKnown", s.desired.digest),
-        ("EvalsPassed", None, "NotConfigured", "no offline evaluations are part of this release"),
+        _evals(s, status),
         _telemetry(s, status),
         *_sync(s, status),
         (
@@ -176,6 +180,34 @@ def _conditions(
     return [
         _condition(kind, on, why, text, old.get(kind), after.generation, now) for kind, on, why, text in said
     ]
+
+
+def _evals(s: Situation, status: ReleaseStatus) -> tuple[str, bool | None, str, str]:
+    """Say whether every offline evaluation is passed; what is absent, incomplete or broken is not."""
+    before = s.release.status
+    if s.assessment is None:
+        was, now = before.candidate, status.candidate
+        another = now is not None and (was is None or was.revision != now.revision)
+        kept = next((c for c in before.conditions if c.type == "EvalsPassed"), None)
+        if kept is None or another:
+            return "EvalsPassed", None, "NotJudged", "evaluations are judged from the first phase on"
+        return "EvalsPassed", _TRUTH[kept.status], kept.reason, kept.message
+    found = s.assessment.grounds.evaluated
+    said = "; ".join(f"{name}: {one.why}" for name, one in found.items())
+    verdicts = {one.verdict for one in found.values()}
+    if not found:
+        return "EvalsPassed", None, "NotConfigured", "no offline evaluation is among the guardrails"
+    if MetricVerdict.HARM in verdicts:
+        return "EvalsPassed", False, "EvaluationFailed", said
+    if any(one.errored for one in found.values()):
+        return "EvalsPassed", False, "EvaluationErrored", said
+    if verdicts <= {MetricVerdict.PASS}:
+        return "EvalsPassed", True, "EvaluationsPassed", said
+    pending = MetricVerdict.COLLECTING in verdicts
+    return "EvalsPassed", None, "EvaluationPending" if pending else "NotComparable", said
+
+
+_TRUTH = {"True": True, "False": False, "Unknown": None}
 
 
 def _telemetry(s: Situation, status: ReleaseStatus) -> tuple[str, bool | None, str, str]:

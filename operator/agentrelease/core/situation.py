@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from agentrelease.core.assess import Assessment
     from agentrelease.core.exposure import Exposure
     from agentrelease.core.forecast import Outlook
+    from agentrelease.core.offline import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ class Situation:
     leading: bool = False
     recalled: bool = False  # ``desired`` is the kept revision that ``spec.rollback.to`` orders back
     outlook: tuple[Outlook, ...] = ()  # known while a slot loads and traffic is seen
+    evaluations: tuple[Run, ...] = ()  # offline evaluations of the revisions, as far as they are known
     closed: str = ""  # why nothing may be raised now: a window, a freeze
     approval: str = ""  # which approval the next phase waits for
     claim: str = ""  # who else holds a lever of this release

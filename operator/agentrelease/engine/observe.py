@@ -10,7 +10,7 @@ from math import sqrt
 from typing import TYPE_CHECKING
 
 from agentrelease.api.status import Stage
-from agentrelease.core import audience, blocks, intent, lacking
+from agentrelease.core import audience, blocks, intent, lacking, offline
 from agentrelease.core.assess import Assessment, Requirements, assess
 from agentrelease.core.evidence import (
     Absolute,
@@ -79,6 +79,7 @@ class Observed:
     blind: str
     outlook: tuple[Outlook, ...] = ()
     wants: Stretch | None = None
+    evaluations: tuple[offline.Run, ...] | None = None  # ``None``: as they are stored
 
 
 HISTORY_BLOCKS = 240
@@ -102,21 +103,23 @@ def observe(
     if guarding is None:
         return Observed(None, None, measured, why)
     blind = why or _boundless(release, guarding.plan) or _stale(release, candidate, guarding, snapshot)
+    evaluations = _evaluations(release, guarding.plan, snapshot)
     if candidate.stage is not Stage.RUNNING:
         forecast = _outlook(release, guarding, snapshot)
-        return Observed(
-            None, None, measured, blind, forecast, _history(release, guarding.plan.grid, snapshot.end)
-        )
+        wants = _history(release, guarding.plan.grid, snapshot.end)
+        return Observed(None, None, measured, blind, forecast, wants, evaluations)
     problems = (blind,) if blind else _unscraped(release, candidate, snapshot)
     problems += _untold(release, candidate, guarding.spec, snapshot)
     ledger = _absorbed(release, candidate, guarding, snapshot, problems)
     phase = release.spec.phases[min(candidate.phase_index, len(release.spec.phases) - 1)]
     requirements = _requirements(phase, candidate, _exposed_at(ledger, candidate), guarding.plan.deadline)
-    assessment = assess(guarding.plan, ledger, snapshot.end, requirements)
+    stable = release.status.stable
+    runs = offline.Runs(candidate.revision, stable.revision if stable else "", evaluations)
+    assessment = assess(guarding.plan, ledger, snapshot.end, requirements, runs)
     if not blind and assessment.blinded:  # a single guardrail's evidence is missing
         blind = assessment.reason
     wants = None if ledger.origin else _history(release, guarding.plan.grid, ledger.phase_at)
-    return Observed(ledger, assessment, measured, blind, wants=wants)
+    return Observed(ledger, assessment, measured, blind, wants=wants, evaluations=evaluations)
 
 
 def _requirements(phase: Phase, candidate: Candidate, since: float, deadline: float) -> Requirements:
@@ -165,8 +168,19 @@ def _watched(
         if snapshot.end <= watch.permitted_until + guarding.plan.grid:
             level = max(level, watch.permitted)
         ledger = ledger.absorb(guarding.plan, block, level, Frozen(record) if record else Absolute())
-    assessment = assess(guarding.plan, ledger, snapshot.end, Requirements())
-    return Observed(ledger, assessment, Measured(), why)
+    evaluations, previous = _evaluations(release, guarding.plan, snapshot), release.status.previous
+    runs = offline.Runs(stable.revision, previous.revision if previous else "", evaluations)
+    assessment = assess(guarding.plan, ledger, snapshot.end, Requirements(), runs)
+    return Observed(ledger, assessment, Measured(), why, evaluations=evaluations)
+
+
+def _evaluations(release: AgentRelease, plan: Plan, snapshot: Snapshot) -> tuple[offline.Run, ...]:
+    """Return the offline evaluations of this release's revisions: those stored, and those reported now."""
+    status = release.status
+    revisions = [one.revision for one in (status.candidate, status.stable, status.previous) if one]
+    evaluators = {g.offline.evaluator for g in plan.offline if g.offline is not None}
+    now = offline.seen(snapshot, release.namespace, release.name, evaluators)
+    return offline.merged(offline.stored(status.evaluations), now, list(dict.fromkeys(revisions)))
 
 
 def _read_ledger(text: str) -> Ledger | None:

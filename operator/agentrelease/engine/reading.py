@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from agentrelease.api.status import Stage
+from agentrelease.core import offline
 from agentrelease.core.bundle import digest_of, revision_name
 from agentrelease.core.exposure import NOTHING
 from agentrelease.core.gates import approval_missing, approval_needed, next_phase
@@ -76,6 +77,9 @@ class _Reading:
             assessment=observed.assessment,
             blind=observed.blind,
             outlook=observed.outlook,
+            evaluations=offline.stored(release.status.evaluations)
+            if observed.evaluations is None
+            else observed.evaluations,
             leading=self._epoch is not None,
             recalled=kept is not None,
             closed=calendar_of(release.spec.windows, release.spec.freezes).closed(self._now),

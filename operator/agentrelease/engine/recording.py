@@ -53,7 +53,7 @@ class Record:
         elif ledger is not None and status.candidate is not None and self._release.status.candidate:
             update["evidence"] = ledger.to_json()  # of this candidate, not of the watch before it
         elif ledger is not None and status.watch is not None:
-            update["watch"] = status.watch.model_copy(update={"evidence": _of_watch(ledger, move)})
+            update["watch"] = status.watch.model_copy(update={"evidence": self._of_watch(ledger)})
         if status.candidate is None and status.watch is None:
             self._out.lookout.forget(self._release.key)
         if ledger is not None:
@@ -79,20 +79,21 @@ class Record:
         fresh = ledger.enter_phase(at)
         if step.cause == "GuardrailBreached" or step.move in INTERVENTIONS:
             found = self._sight.observed.assessment
-            fresh = ledger.forgiven(found.breached if found else (), at)
+            fresh = ledger.forgiven(found.breached, at, found.answered) if found else ledger.forgiven((), at)
         update: dict[str, object] = {"evidence": fresh.to_json()}
         if self._decision.intended.weight >= ALL and intent.exposure(self._release).weight < ALL:
             update["reference"] = write_reference(ledger)
         return update
 
-
-def _of_watch(ledger: Ledger, move: Move) -> str:
-    """Return the watch's evidence: harm goes on from the rollout, and begins anew with every level."""
-    if move in (Move.LOWER_STABLE, Move.RAISE_STABLE):
-        ledger = ledger.forgiven(ledger.metrics.keys() | ledger.events.keys(), ledger.through)
-    elif move is Move.PROMOTE:
-        ledger = ledger.enter_phase(ledger.through)
-    return ledger.to_json()
+    def _of_watch(self, ledger: Ledger) -> str:
+        """Return the watch's evidence: harm goes on from the rollout, and begins anew with every level."""
+        move, found = self._decision.step.move, self._sight.observed.assessment
+        if move in (Move.LOWER_STABLE, Move.RAISE_STABLE):
+            names = ledger.metrics.keys() | ledger.events.keys()
+            ledger = ledger.forgiven(names, ledger.through, found.answered if found else None)
+        elif move is Move.PROMOTE:
+            ledger = ledger.enter_phase(ledger.through)
+        return ledger.to_json()
 
 
 __all__ = ["Record"]

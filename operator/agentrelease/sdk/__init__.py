@@ -8,14 +8,19 @@
         if may.may("payments.refund", "irreversible") == "execute": ...
         task.completed()
 
+Where no gateway splits, the flags say which revision serves a conversation, and a process may serve several:
+
+    chosen = flags.serving(session, {"audience": "internal"})   # a revision, and its Service if it has one
+    may = flags.of(chosen.revision).permissions(session, …)
+
 The agent's *tool layer* asks, not the model: a level that only a prompt enforces is a wish. Whatever
 goes wrong on the way from the operator to here (no file, a broken file, a lapsed lease, an exception)
 ends at the lowest level, never at a higher one. Nothing in here logs, and no prompt passes through.
 """
 
 from agentrelease.sdk.actions import ActionLog, ActionRecord
-from agentrelease.sdk.flags import AgentFlags
-from agentrelease.sdk.metrics import AgentMetrics, Identity, Strata
+from agentrelease.sdk.flags import AgentFlags, Serving
+from agentrelease.sdk.metrics import AgentMetrics, Identity, Strata, page_of
 from agentrelease.sdk.permissions import LOWEST, Permissions, Verdict
 from agentrelease.sdk.provider import FlagSource
 from agentrelease.sdk.task import Task
@@ -29,7 +34,9 @@ __all__ = [
     "FlagSource",
     "Identity",
     "Permissions",
+    "Serving",
     "Strata",
     "Task",
     "Verdict",
+    "page_of",
 ]

@@ -10,6 +10,8 @@
 from __future__ import annotations
 
 import time
+from copy import copy
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from openfeature.evaluation_context import EvaluationContext
@@ -19,11 +21,22 @@ from agentrelease.sdk.permissions import LOWEST, Permissions
 from agentrelease.sdk.provider import FlagSource, FollowedProvider
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from openfeature.flag_evaluation import FlagEvaluationDetails
 
 _TORN_READS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Which revision serves a session, and the Service that reaches it, if it has pods of its own.
+
+    ``revision`` is empty before anything was promoted: then nobody serves.
+    """
+
+    revision: str
+    service: str = ""
 
 
 class AgentFlags:
@@ -56,6 +69,33 @@ class AgentFlags:
             return self._read(session, {key: value for key, value in context.items() if value is not None})
         except Exception:  # noqa: BLE001 - whatever a provider or a document does, it grants nothing
             return LOWEST
+
+    def serving(self, session: str, attributes: Mapping[str, str] | None = None) -> Serving | None:
+        """Return which revision serves a session, where the flags split; never raises.
+
+        ``session`` is the same text for the whole conversation, so that it keeps its revision.
+        ``attributes`` may say that it is of a phase's cohort. ``None`` means that no flag says so: a route
+        splits, or there is no document. Flags that can no longer be confirmed still say who serves, though
+        they permit nothing, and a candidate's share ends with its lease.
+        """
+        try:
+            context = EvaluationContext(session or None, dict(attributes or {}))
+            found = self._provider.client.get_object_details(f"{self.agent}.release", {}, context)
+            served = found.value
+            if found.error_code is not None or not isinstance(served, dict):
+                return None
+            revision, service = served.get("revision"), served.get("service")
+        except Exception:  # noqa: BLE001 - whatever a provider or a document does, nobody is chosen by it
+            return None
+        if not isinstance(revision, str) or not isinstance(service, str):
+            return None
+        return Serving(revision, service)
+
+    def of(self, revision: str) -> AgentFlags:
+        """Return the flags of another revision that this process serves, from the same provider."""
+        other = copy(self)
+        other.release = revision
+        return other
 
     @property
     def age(self) -> float:

@@ -20,7 +20,7 @@ from agentrelease.sdk.counts import Counts, Series, bounded
 from agentrelease.sdk.task import Pair, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from prometheus_client.core import Metric
 
@@ -95,10 +95,24 @@ class AgentMetrics:
 
     def render(self) -> bytes:
         """Return the page that Prometheus scrapes."""
+        return page_of([self])
+
+    def families(self) -> Iterator[Metric]:
+        """Return what there is to tell, without ``_created``, which doubles a page and which nobody reads.
+
+        The client library's own switch is a global of the process; an agent's other metrics are not ours.
+        """
         now = self._clock()
         for counts in self._counts.values():
             counts.grow_older(now)
-        return generate_latest(_WithoutCreated(self._registry))
+        for family in self._registry.collect():
+            family.samples = [s for s in family.samples if not s.name.endswith("_created")]
+            yield family
+
+
+def page_of(metrics: Iterable[AgentMetrics]) -> bytes:
+    """Return one page for all releases that a process serves; each family stands in it once."""
+    return generate_latest(_Together(tuple(metrics)))
 
 
 class _InEffect(Collector):
@@ -144,16 +158,17 @@ class _InEffect(Collector):
         yield age
 
 
-class _WithoutCreated(Collector):
-    """The registry's families without ``_created``, which doubles the page and which nobody reads.
+class _Together(Collector):
+    """The families of several releases, of which each has all."""
 
-    The client library's own switch is a global of the process; an agent's other metrics are not ours.
-    """
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
+    def __init__(self, metrics: tuple[AgentMetrics, ...]) -> None:
+        self._metrics = metrics
 
     def collect(self) -> Iterator[Metric]:
-        for family in self._registry.collect():
-            family.samples = [s for s in family.samples if not s.name.endswith("_created")]
-            yield family
+        found: dict[str, Metric] = {}
+        for family in (family for one in self._metrics for family in one.families()):
+            if family.name in found:
+                found[family.name].samples += family.samples
+            else:
+                found[family.name] = family
+        yield from found.values()

@@ -36,8 +36,8 @@ async def serve(settings: Settings) -> None:
 
 
 async def _announce(agent: Agent, settings: Settings) -> None:
-    bundle = await agent.load()
-    _log(settings, "loaded", digest=bundle.digest)
+    while True:
+        _log(settings, "loaded", releases=await agent.load())
 
 
 def _log(settings: Settings, event: str, **fields: object) -> None:

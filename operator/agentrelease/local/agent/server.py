@@ -15,15 +15,14 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from dataclasses import asdict
-from random import Random
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from agentrelease.local.agent.behaviour import Behaviour, UnknownBehaviour, behaviour_of
-from agentrelease.local.agent.bundle import LoadedBundle, NotLoaded, load_bundle
-from agentrelease.local.agent.conversation import Conversation, Turn
-from agentrelease.sdk import ActionLog, AgentFlags, AgentMetrics, Identity
+from agentrelease.local.agent.behaviour import UnknownBehaviour
+from agentrelease.local.agent.conversation import Turn
+from agentrelease.local.agent.hosting import Hosted, Hosting
+from agentrelease.sdk import ActionLog, AgentFlags, AgentMetrics, page_of
 from agentrelease.sdk.actions import LONGEST_PAGE
 from agentrelease.sdk.pairing.reporter import PairReporter
 
@@ -35,19 +34,17 @@ _RELOAD_SECONDS = 0.2
 
 
 class Agent:
-    """One process of one slot: empty until its bundle is there, the same release until it ends."""
+    """One process: of one slot, or without slots of every revision that the flags may name.
+
+    In a slot it is empty until its bundle is there, and the same release until it ends.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._flags = AgentFlags(settings.agent, settings.release, settings.flags)
-        self._log = ActionLog(settings.release)
-        self._behaviour = Behaviour()
         told = settings.pairing and settings.release
         self._pairing = PairReporter(settings.pairing, settings.agent, settings.release) if told else None
-        self._bundle: LoadedBundle | None = None
-        self._metrics: AgentMetrics | None = None
-        self._conversation: Conversation | None = None
-        self.missing = "starting"
+        self._hosting = Hosting(settings, self._flags, self._pairing)
 
     def application(self) -> web.Application:
         """Return the routes."""
@@ -64,12 +61,13 @@ class Agent:
         )
         return app
 
-    async def load(self) -> LoadedBundle:
-        """Wait until the release's bundle is mounted; from then on it never changes."""
-        while not self._loaded():  # noqa: ASYNC110 - a mounted file sends no events
-            await asyncio.sleep(_RELOAD_SECONDS)
-        assert self._bundle is not None
-        return self._bundle
+    async def load(self) -> tuple[str, ...]:
+        """Wait until there is another release to serve than before; return all there are."""
+        known = len(self._hosting.releases)
+        while len(self._hosting.releases) == known:
+            self._hosting.look()
+            await asyncio.sleep(_RELOAD_SECONDS)  # a mounted file sends no events
+        return tuple(sorted(self._hosting.releases))
 
     def close(self) -> None:
         """Let go of the flags, and tell what is left to tell."""
@@ -77,24 +75,18 @@ class Agent:
         if self._pairing is not None:
             self._pairing.close()
 
-    def _loaded(self) -> bool:
-        settings = self._settings
-        try:
-            bundle = load_bundle(settings.bundle_path, settings.release)
-        except NotLoaded as problem:
-            self.missing = str(problem)
-            return False
-        self._behaviour = behaviour_of(bundle.content).with_fields(settings.faults)
-        identity = Identity(settings.agent, settings.release, bundle.digest)
-        self._metrics = AgentMetrics(identity, flags=self._flags, pairing=self._pairing)
-        self._bundle = bundle
-        rng = Random(settings.seed)  # noqa: S311 - a simulation that can be repeated
-        self._conversation = Conversation(bundle, self._flags, self._metrics, self._log, rng)
-        return True
+    def _serving(self, turn: Turn) -> Hosted | str:
+        """Return the release that serves this turn, or what is missing."""
+        hosting, settings = self._hosting, self._settings
+        if settings.bundles_path is None:
+            return hosting.releases.get(settings.release) or hosting.missing
+        said = {"audience": turn.audience}
+        chosen = self._flags.serving(turn.session, said)
+        if chosen is None or not chosen.revision:
+            return "the flags name no revision"
+        return hosting.releases.get(chosen.revision) or f"{chosen.revision} is not loaded: {hosting.missing}"
 
     async def _task(self, request: web.Request) -> web.Response:
-        if self._conversation is None:
-            return web.json_response({"error": self.missing}, status=503)
         headers = request.headers
         turn = Turn(
             session=headers.get("x-session", ""),
@@ -104,18 +96,23 @@ class Agent:
             live=not is_shadow(request.host),
             request=headers.get("x-request-id", ""),
         )
-        answer = await self._conversation.answer(turn, self._behaviour)
-        return web.json_response(answer, headers={"x-agent-release": self._settings.release})
+        hosted = self._serving(turn)
+        if isinstance(hosted, str):
+            return web.json_response({"error": hosted}, status=503)
+        answer = await hosted.conversation.answer(turn, hosted.behaviour)
+        return web.json_response(answer, headers={"x-agent-release": hosted.release})
 
     async def _page(self, _request: web.Request) -> web.Response:
-        if self._behaviour.silent:
+        hosted = self._hosting.releases.values()
+        if any(one.behaviour.silent for one in hosted):
             return web.Response(status=503, text="silent\n")
-        page = self._metrics.render() if self._metrics is not None else b""
+        page = page_of([one.metrics for one in hosted])
         return web.Response(body=page, headers={"Content-Type": AgentMetrics.content_type})
 
     async def _healthz(self, _request: web.Request) -> web.Response:
-        if self._bundle is None:
-            return web.json_response({"ready": False, "reason": self.missing}, status=503)
+        hosting = self._hosting
+        if not hosting.releases and self._settings.bundles_path is None:
+            return web.json_response({"ready": False, "reason": hosting.missing}, status=503)
         return web.json_response({"ready": True, "release": self._settings.release})
 
     async def _actions(self, request: web.Request) -> web.Response:
@@ -126,15 +123,19 @@ class Agent:
             )
         except ValueError:
             return web.json_response({"error": "since and limit are whole numbers"}, status=400)
-        return web.json_response(self._log.page(since, limit))
+        hosted = self._hosting.releases.get(self._settings.release)
+        log = hosted.log if hosted else ActionLog(self._settings.release)
+        return web.json_response(log.page(since, limit))
 
     async def _whoami(self, _request: web.Request) -> web.Response:
-        may = self._flags.permissions("")
+        may, hosted = self._flags.permissions(""), self._hosting.releases
+        mine = hosted.get(self._settings.release)
         return web.json_response(
             {
                 "agent": self._settings.agent,
                 "release": self._settings.release,
-                "bundleDigest": self._bundle.digest if self._bundle else None,
+                "bundleDigest": mine.bundle.digest if mine else None,
+                "releases": sorted(hosted),
                 "autonomy": may.autonomy,
                 "halted": may.halted,
             }
@@ -143,12 +144,15 @@ class Agent:
     async def _fault(self, request: web.Request) -> web.Response:
         if not _from_here(request):
             return web.json_response({"error": "only straight from this machine"}, status=403)
+        hosted = list(self._hosting.releases.values())
         try:
             given = await request.json()
-            self._behaviour = self._behaviour.with_fields(given)
+            changed = [one.behaviour.with_fields(given) for one in hosted]
         except (UnknownBehaviour, ValueError, AttributeError) as error:
             return web.json_response({"error": str(error)}, status=400)
-        return web.json_response(asdict(self._behaviour))
+        for one, behaviour in zip(hosted, changed, strict=True):
+            one.behaviour = behaviour
+        return web.json_response(asdict(changed[0]) if changed else {})
 
 
 def is_shadow(host: str) -> bool:

@@ -18,6 +18,7 @@ class Settings:
     """``release`` is empty in a slot that was never loaded. ``faults`` are behaviour fields to start with.
 
     ``pairing`` is the address of the namespace's joiner; empty tells nobody.
+    ``bundles_path`` is the directory of a process that serves every bundle in it, as the flags say.
     """
 
     agent: str
@@ -25,6 +26,7 @@ class Settings:
     host: str
     port: int
     bundle_path: Path
+    bundles_path: Path | None
     flags: FlagSource
     seed: str
     faults: dict[str, Any] = field(default_factory=dict)
@@ -40,6 +42,7 @@ class Settings:
             host=env.get("POD_IP") or env.get("HOST") or "127.0.0.1",
             port=int(env.get("PORT", "8080")),
             bundle_path=Path(env.get("BUNDLE_PATH", "/etc/agentrelease/bundle/bundle.json")),
+            bundles_path=Path(env["BUNDLES_PATH"]) if env.get("BUNDLES_PATH") else None,
             flags=FlagSource.from_env(env),
             seed=env.get("AGENT_SEED", release),
             faults=json.loads(env.get("AGENT_BEHAVIOUR", "{}")),

@@ -5,7 +5,7 @@ POST /task      work on a turn; headers x-session, x-audience, x-risk-tier, x-wo
 GET /metrics    the SDK's page; empty while no release is loaded
 GET /healthz    200 once the release's own bundle is loaded, 503 and the reason before
 GET /actions    effects that happened (``?since=&limit=``); contract in ``agentrelease.sdk.actions``
-GET /whoami     agent, release, digest, and the autonomy in effect
+GET /whoami     agent, release, digest; level and tools in effect (``?risk_tier=&workflow_class=``)
 POST /behaviour changes rates or injects a fault; only straight from this machine, never through a gateway
 ==============  =====================================================================================
 """
@@ -127,8 +127,12 @@ class Agent:
         log = hosted.log if hosted else ActionLog(self._settings.release)
         return web.json_response(log.page(since, limit))
 
-    async def _whoami(self, _request: web.Request) -> web.Response:
-        may, hosted = self._flags.permissions(""), self._hosting.releases
+    async def _whoami(self, request: web.Request) -> web.Response:
+        asked = request.query
+        may = self._flags.permissions(
+            "", risk_tier=asked.get("risk_tier"), workflow_class=asked.get("workflow_class")
+        )
+        hosted = self._hosting.releases
         mine = hosted.get(self._settings.release)
         return web.json_response(
             {
@@ -137,6 +141,7 @@ class Agent:
                 "bundleDigest": mine.bundle.digest if mine else None,
                 "releases": sorted(hosted),
                 "autonomy": may.autonomy,
+                "tools": {"allow": sorted(may.allow), "requireApproval": sorted(may.require_approval)},
                 "halted": may.halted,
             }
         )

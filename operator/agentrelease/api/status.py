@@ -60,6 +60,21 @@ class Serving(Model):
     """Since when it serves."""
 
 
+class Granted(Model):
+    """The exposure with which a phase was entered; an edit of the phase takes it no higher by itself."""
+
+    mirror: float = 0.0
+    """Percent of live requests copied to the candidate."""
+    cohort: Phrase = ""
+    """The people who reach it, as `name=value`; empty for none."""
+    weight: float = 0.0
+    """Percent of live requests that it answers."""
+    autonomy: Autonomy = Autonomy.OBSERVE
+    """How far it may go."""
+    strata: list[PhaseStratum] = Field(default_factory=list, max_length=4)
+    """Kinds of requests for which it stays lower."""
+
+
 class Candidate(Model):
     """The revision on its way."""
 
@@ -77,6 +92,8 @@ class Candidate(Model):
     """Place of its phase in `spec.phases`; -1 before the first."""
     phase_name: Word = ""
     """Name of its phase."""
+    granted: Granted | None = None
+    """The exposure with which its phase was entered; absent before the first."""
     entered_at: float = 0.0
     """When the phase was intended, in Unix seconds."""
     confirmed_at: float = 0.0

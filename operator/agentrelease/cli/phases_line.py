@@ -53,7 +53,7 @@ def _place(release: AgentRelease) -> int:
 
 def _progress(release: AgentRelease, candidate: Candidate, frame: Frame) -> Text:
     """Three bars: the phase's clock, its samples, and the guardrail that is furthest from proven safe."""
-    phase = release.spec.phases[candidate.phase_index]
+    phase = release.spec.phases[min(candidate.phase_index, len(release.spec.phases) - 1)]
     wanted = phase.min_duration.seconds
     ran = candidate.active_seconds
     parts = [("time", ran / wanted if wanted else 1.0, f"{span(ran)}/{span(wanted)}")]

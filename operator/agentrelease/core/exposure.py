@@ -36,6 +36,13 @@ class Cohort:
     cookie: bool = False
     attribute: bool = False
 
+    @classmethod
+    def read(cls, text: str) -> Cohort | None:
+        """Read what ``str`` wrote; ``None`` for the empty text."""
+        kind, _, rest = text.rpartition(" ") if text.startswith(("cookie ", "attribute ")) else ("", "", text)
+        name, found, value = rest.partition("=")
+        return cls(name, value, kind == "cookie", kind == "attribute") if found else None
+
     def __str__(self) -> str:
         kind = "cookie " if self.cookie else "attribute " if self.attribute else ""
         return f"{kind}{self.name}={self.value}"

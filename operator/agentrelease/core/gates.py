@@ -11,7 +11,8 @@ from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 from agentrelease.api.vocabulary import AUTHOR_ANNOTATION
-from agentrelease.core.phases import following
+from agentrelease.core.edits import raised
+from agentrelease.core.phases import following, preceding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +96,8 @@ def approval_missing(release: AgentRelease, consents: Sequence[Consent], now: fl
     candidate = release.status.candidate
     if step is None or candidate is None or not approval_needed(release, step):
         return ""
-    leaves = release.spec.phases[candidate.phase_index].name if candidate.phase_index >= 0 else ""
+    before = preceding(release, step)
+    leaves = "" if before is None else release.spec.phases[before].name
     enters = release.spec.phases[step].name
     wanted = f"{leaves or 'the start'} → {enters}"
     seen = []
@@ -122,8 +124,13 @@ def approval_needed(release: AgentRelease, step: int) -> bool:
 
 
 def next_phase(release: AgentRelease) -> int | None:
-    """Return the phase that would be entered next; ``None`` after the last, or without a candidate."""
+    """Return the phase that would be entered next; ``None`` after the last, or without a candidate.
+
+    That is the same phase once more if it was edited to expose more than it was entered with.
+    """
     candidate = release.status.candidate
+    if candidate is not None and raised(release):
+        return candidate.phase_index
     return None if candidate is None else following(release, candidate.phase_index)
 
 

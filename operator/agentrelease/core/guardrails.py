@@ -98,7 +98,7 @@ class Guardrail:
     ``expected`` is the bad rate to start the plug-in from; it affects power only. ``pairs`` names what agents
     judge their answers by where both answer the same request; empty compares the arms.
     ``lacking`` names which tasks count as bad here when they have no outcome at their deadline; empty means
-    none.
+    none. ``terms`` tells what is counted and how much is too much from any other wording of it.
     """
 
     name: str
@@ -115,6 +115,7 @@ class Guardrail:
     when_autonomy: frozenset[Autonomy] = frozenset()
     expected: float = 0.05
     bounded: bool = False
+    terms: str = ""
     pairs: str = ""
     lacking: str = ""
     offline: Offline | None = None

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from agentrelease.api.status import Stage
 from agentrelease.api.vocabulary import OVERRIDE_ANNOTATION, Autonomy
-from agentrelease.core.exposure import NOTHING, Exposure, kept, of_phase
+from agentrelease.core import edits
+from agentrelease.core.exposure import NOTHING, Exposure, kept
 
 if TYPE_CHECKING:
     from agentrelease.api.phase import PhaseStratum
@@ -25,8 +26,7 @@ def exposure(release: AgentRelease) -> Exposure:
 def exposure_in(release: AgentRelease, candidate: Candidate) -> Exposure:
     """Return what the candidate's phase exposes, less what interventions took: autonomy and tools."""
     tools = kept(release.spec.bundle.tools, candidate.tools_cut)
-    point = of_phase(release.spec.phases, candidate.phase_index, tools)
-    return point.capped(candidate.autonomy_cap, tools)
+    return edits.point(release, candidate, tools).capped(candidate.autonomy_cap, tools)
 
 
 def final_autonomy(release: AgentRelease) -> Autonomy:

@@ -53,6 +53,7 @@ class Ledger:
 
     ``events`` counts forbidden occurrences over the whole release and ``events_at`` says until when each
     event metric was known. ``problems`` and ``mode``, the kind of comparison, are those of the last block.
+    ``terms`` are those under which each guardrail's evidence was collected.
     ``origin`` says what was known of stable from before; empty while nobody has looked. ``lacking`` is what
     is remembered of tasks without an outcome, by which tasks are meant and stratum.
     ``answered`` names, by metric, the offline results that an intervention answered (unix seconds when they
@@ -70,6 +71,7 @@ class Ledger:
     problems: tuple[str, ...] = ()
     mode: str = ""
     origin: str = ""
+    terms: Mapping[str, str] = field(default_factory=dict)
     lacking: Mapping[str, Mapping[str, Marks]] = field(default_factory=dict)
     answered: Mapping[str, float] = field(default_factory=dict)
 
@@ -92,6 +94,7 @@ class Ledger:
             metrics=metrics,
             events={g.name: 0 for g in plan.events},
             events_at={g.name: at for g in plan.events},
+            terms=_terms(plan),
         )
 
     def warmed(self, plan: Plan, history: Iterable[Block], origin: str) -> Ledger:
@@ -115,11 +118,19 @@ class Ledger:
         return waiting_share(epochs_begun(self.blocks))
 
     def covering(self, plan: Plan) -> Ledger:
-        """Return the ledger with exactly the plan's guardrails; new ones start with no evidence."""
-        fresh, at = Onset(self.waiting), self.phase_at
+        """Return the ledger with exactly the plan's guardrails; new ones start with no evidence.
+
+        So do those whose terms were edited: a proof under laxer ones would pass for one under the stricter.
+        """
+        fresh, at, terms = Onset(self.waiting), self.phase_at, _terms(plan)
+        metrics = {g.name: self.metrics.get(g.name) or wealth.new_metric(fresh, at) for g in plan.tested}
+        for name in terms.keys() & self.terms.keys():
+            if self.terms[name] != terms[name]:
+                metrics[name] = wealth.restarted(metrics[name], fresh, self.through)
         return replace(
             self,
-            metrics={g.name: self.metrics.get(g.name) or wealth.new_metric(fresh, at) for g in plan.tested},
+            terms=terms,
+            metrics=metrics,
             events={g.name: self.events.get(g.name, 0) for g in plan.events},
             events_at={g.name: self.events_at.get(g.name, at) for g in plan.events},
         )
@@ -188,6 +199,7 @@ class Ledger:
             problems=tuple(problem[:120] for problem in block.problems[:_TOLD]),
             mode=type(comparison).__name__.lower(),
             origin=self.origin,
+            terms=self.terms,
             lacking=lacking,
             answered=self.answered,
         )
@@ -206,6 +218,7 @@ class Ledger:
             "r": [self.mismatch.share, self.mismatch.candidate, self.mismatch.stable],
             "p": [self.mode, *self.problems],
             "o": self.origin,
+            **({"d": dict(self.terms)} if self.terms else {}),
             "u": {kind: _dump_marks(marks, places) for kind, marks in self.lacking.items()},
         }
         if self.answered:
@@ -232,6 +245,7 @@ class Ledger:
                 problems=tuple(document["p"][1:]),
                 mode=document["p"][0],
                 origin=document.get("o", ""),
+                terms=document.get("d", {}),
                 lacking={
                     kind: _load_marks(rows, document["s"]) for kind, rows in document.get("u", {}).items()
                 },
@@ -267,6 +281,10 @@ class Ledger:
         candidate = sum(arms[0] for arms in block.arms.values())
         stable = sum(arms[1] for arms in block.arms.values())
         return Mismatch(kept.share, exact(kept.candidate + candidate), exact(kept.stable + stable))
+
+
+def _terms(plan: Plan) -> dict[str, str]:
+    return {g.name: g.terms for g in plan.tested if g.terms}
 
 
 def epochs_begun(blocks: int) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from agentrelease.api.status import Outcome, Stage
 from agentrelease.api.vocabulary import Action, Autonomy, OnDeadline
+from agentrelease.core import edits
 from agentrelease.core.assess import Verdict
 from agentrelease.core.interventions import intervene, one_back
 from agentrelease.core.steps import APPROVAL_REQUIRED, Move, Step, candidate_of, withdraw
@@ -136,10 +137,14 @@ def deadline(s: Situation, now: float) -> Step | None:
             return Step(Move.KEEP, "DeadlinePassed", why)
 
 
-def shrunk(s: Situation, _now: float) -> Step | None:
-    """The phase list became shorter than the place the candidate is at."""
-    candidate = candidate_of(s)
-    last = len(s.release.spec.phases) - 1
-    if candidate.stage is not Stage.RUNNING or candidate.phase_index <= last:
+def edited(s: Situation, _now: float) -> Step | None:
+    """Somebody edited the candidate's phase, or took it out of the list."""
+    if candidate_of(s).stage is not Stage.RUNNING:
         return None
-    return Step(Move.STEP_BACK, "PhasesEdited", "the phase list became shorter", phase=last)
+    found = edits.lowered(s.release)
+    if found is None:
+        return None
+    why, index = found
+    if index is None:
+        return Step(Move.DRAIN, "PhasesEdited", f"{why}; no phase exposes as little, so it begins anew")
+    return Step(Move.STEP_BACK, "PhasesEdited", why, phase=index)

@@ -8,6 +8,7 @@ others get margins in points and 5 %. A metric that only has a ceiling or floor 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from agentrelease.api.vocabulary import MetricClass
@@ -156,6 +157,7 @@ def _guardrail(metric: api.Metric, weight: float, path: str) -> Guardrail:
         or (metric.ratio is not None and metric.ratio.good is not None),
         pairs=metric.pairs or "",
         offline=_offline(metric),
+        terms=_terms(metric),
     )
 
 
@@ -171,6 +173,15 @@ def _offline(metric: api.Metric) -> Offline | None:
         by_score=found.measure == "score",
         compared=metric.tolerance is not None,
     )
+
+
+_NO_TERMS = {"name", "class_", "on_breach", "worse_when", "when_autonomy", "weight", "alpha"}
+"""Fields that change what follows from evidence, and not what it is evidence of."""
+
+
+def _terms(metric: api.Metric) -> str:
+    said = metric.model_dump_json(exclude=_NO_TERMS, exclude_none=True)
+    return sha256(said.encode()).hexdigest()[:8]
 
 
 def _kind(metric: api.Metric, path: str) -> Kind:

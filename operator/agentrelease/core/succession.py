@@ -17,7 +17,8 @@ from agentrelease.api.status import (
     Transition,
     Watching,
 )
-from agentrelease.core import intent, reporting
+from agentrelease.core import edits, intent, reporting
+from agentrelease.core.assess import FRESH_BLOCKS
 from agentrelease.core.drift import DRIFT_UNDONE, fights
 from agentrelease.core.instants import exact_stamp
 from agentrelease.core.interventions import given_back
@@ -40,9 +41,8 @@ def apply(release: AgentRelease, s: Situation, step: Step, now: float) -> Releas
         case Move.ENTER | Move.STEP_BACK:
             changed = _moved(release, step, now)
         case Move.DRAIN:
-            changed = _with(
-                status, candidate, stage=Stage.LOADING, phase_index=-1, phase_name="", blind_since=0.0
-            )
+            out: dict[str, object] = {"phase_index": -1, "phase_name": "", "granted": None}
+            changed = _with(status, candidate, stage=Stage.LOADING, blind_since=0.0, **out)
         case Move.CAP | Move.CUT_TOOLS | Move.FALL_BACK | Move.GIVE_BACK:
             changed = _intervened(release, step)
         case Move.LOWER_STABLE | Move.RAISE_STABLE:
@@ -175,6 +175,7 @@ def _moved(release: AgentRelease, step: Step, now: float) -> ReleaseStatus:
         stage=Stage.RUNNING,
         phase_index=index,
         phase_name=release.spec.phases[index].name,
+        granted=edits.granted(release, index, rises=step.move is Move.ENTER),
         entered_at=now,
         confirmed_at=0.0,
         active_seconds=0.0,
@@ -192,10 +193,12 @@ def _ticked(status: ReleaseStatus, s: Situation, step: Step, now: float) -> Rele
         return status
     blind_since = (candidate.blind_since or now) if s.blind else 0.0
     confirmed = candidate.confirmed_at or (now if _in_sync(s) else 0.0)
-    counted = now - candidate.ticked_at if step.running and candidate.confirmed_at else 0.0
+    counted = _watched_for(s, now - candidate.ticked_at) if step.running and candidate.confirmed_at else 0.0
+    kept = candidate.granted or edits.granted(s.release, candidate.phase_index, rises=True)
     return _with(
         status,
         candidate,
+        granted=kept,
         ticked_at=now,
         blind_since=blind_since,
         confirmed_at=confirmed,
@@ -203,6 +206,13 @@ def _ticked(status: ReleaseStatus, s: Situation, step: Step, now: float) -> Rele
         fights=fights(status, now) if step.cause == DRIFT_UNDONE else candidate.fights,
         approval_asked=candidate.approval_asked or step.cause == APPROVAL_REQUIRED,
     )
+
+
+def _watched_for(s: Situation, seconds: float) -> float:
+    """Return how much of the time since the last look counts: not what an absent operator didn't see."""
+    if s.assessment is None:
+        return 0.0
+    return min(seconds, FRESH_BLOCKS * s.assessment.grounds.plan.grid)
 
 
 def _in_sync(s: Situation) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from agentrelease.api.status import Stage
 from agentrelease.core import offline
 from agentrelease.core.bundle import digest_of, revision_name
+from agentrelease.core.edits import followed
 from agentrelease.core.exposure import NOTHING
 from agentrelease.core.gates import approval_missing, approval_needed, next_phase
 from agentrelease.core.situation import Desired, Live, Situation, SlotState
@@ -51,7 +52,7 @@ class _Reading:
 
     def __init__(self, outside: Outside, release: AgentRelease) -> None:
         self._out = outside
-        self._release = release
+        self._release = followed(release)
         self._now = outside.clock()
         self._epoch = outside.epoch()
         self._bundles = Bundles({})

@@ -84,7 +84,7 @@ def sealed(situation: Situation, decision: Decision, now: float, epoch: int) -> 
     before, after = release.status, decision.status
     withdrawn = before.stable if decision.step.move is Move.RETURN else None
     about = withdrawn or after.candidate or before.candidate or after.stable
-    last = before.decision
+    last = before.decision or (situation.former.head if situation.former else None)
     sequence = last.sequence + 1 if last else 1
     content = {
         "version": VERSION,

@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from agentrelease.api.status import (
-    ReleaseStatus,
-    Stage,
-)
+from agentrelease.api.status import ReleaseStatus, Stage
+from agentrelease.api.vocabulary import Autonomy
 from agentrelease.core import intent, reporting
 from agentrelease.core.rollout import next_step
-from agentrelease.core.steps import INTERVENTIONS, Move, Step
+from agentrelease.core.steps import INTERVENTIONS, STABLE_UNKNOWN, Move, Step
 from agentrelease.core.succession import apply
 
 if TYPE_CHECKING:
@@ -32,7 +30,9 @@ class Direction(StrEnum):
     LOWER = "lower"
 
 
-_LOWERING = INTERVENTIONS | {Move.WITHDRAW, Move.STEP_BACK, Move.DRAIN, Move.RETURN, Move.LOWER_STABLE}
+_LOWERING = INTERVENTIONS | {
+    Move.WITHDRAW, Move.STEP_BACK, Move.DRAIN, Move.RETURN, Move.LOWER_STABLE, Move.RECOVER,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,8 @@ def _direction(s: Situation, step: Step, before: Exposure, intended: Exposure) -
         return Direction.LOWER
     if step.move in (Move.START, Move.PROMOTE, Move.GIVE_BACK, Move.RAISE_STABLE):
         return Direction.RAISE
+    if step.cause == STABLE_UNKNOWN and live is not None and live.autonomy > Autonomy.OBSERVE:
+        return Direction.LOWER
     if _exceeds(s, intended):
         # Drift upwards, or a withdrawal that has not reached every lever: take it back first.
         return Direction.LOWER

@@ -16,7 +16,7 @@ import rfc8785
 from pydantic import ValidationError
 
 from agentrelease.api.release import AgentRelease
-from agentrelease.api.status import Outcome, ReleaseStatus
+from agentrelease.api.status import LogHead, Outcome, Refused, ReleaseStatus, Serving
 from agentrelease.api.vocabulary import GROUP, Action, Autonomy, MetricClass
 from agentrelease.core import exposure, guardrails, offline
 from agentrelease.core.assess import Assessment, Requirements, assess
@@ -24,6 +24,7 @@ from agentrelease.core.decision import Decision, decide
 from agentrelease.core.forecast import Outlook
 from agentrelease.core.ledger import Ledger
 from agentrelease.core.notation import read, written
+from agentrelease.core.recovery import Former
 from agentrelease.core.situation import Desired, Live, Measured, Situation, SlotState
 
 if TYPE_CHECKING:
@@ -49,6 +50,10 @@ NAMES: Mapping[str, Any] = {
     "Outlook": Outlook,
     "Offline": guardrails.Offline,
     "Run": offline.Run,
+    "Former": Former,
+    "LogHead": LogHead,
+    "Refused": Refused,
+    "Serving": Serving,
 }
 """Types that annotations of recorded values name."""
 
@@ -59,6 +64,7 @@ _SITUATION: Mapping[str, Any] = {
     "measured": Measured,
     "outlook": tuple[Outlook, ...],
     "evaluations": tuple[offline.Run, ...],
+    "former": Former | None,
 }
 """Parts of a situation that are values of the core; release and assessment have forms of their own."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentrelease.core import drift, interventions, lowering, raising, serving, watch
+from agentrelease.core import drift, interventions, lowering, raising, recovery, serving, watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +33,7 @@ def rules_for(situation: Situation) -> tuple[Callable[[Situation, float], Step |
 
 
 _WITH_CANDIDATE: tuple[Callable[[Situation, float], Step | None], ...] = (
+    recovery.lost,
     lowering.finish_withdrawal,
     lowering.deletion,
     lowering.order,
@@ -53,6 +54,7 @@ _WITH_CANDIDATE: tuple[Callable[[Situation, float], Step | None], ...] = (
     raising.advance,
 )
 _WITHOUT_CANDIDATE: tuple[Callable[[Situation, float], Step | None], ...] = (
+    recovery.lost,
     serving.nothing_to_withdraw,
     serving.return_order,
     watch.breached,

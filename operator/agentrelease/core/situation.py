@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from agentrelease.core.exposure import Exposure
     from agentrelease.core.forecast import Outlook
     from agentrelease.core.offline import Run
+    from agentrelease.core.recovery import Former
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +99,4 @@ class Situation:
     closed: str = ""  # why nothing may be raised now: a window, a freeze
     approval: str = ""  # which approval the next phase waits for
     claim: str = ""  # who else holds a lever of this release
+    former: Former | None = None  # what the release was, where its status says nothing and other things do

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 APPROVAL_REQUIRED = "ApprovalRequired"
 """The cause of a hold that only a person's consent to the next phase ends."""
 
+STATUS_LOST, STABLE_UNKNOWN = "StatusLost", "StableUnknown"
+"""The causes of what is done about a status that was wiped: gone on from what served, or held."""
+
 
 class Move(StrEnum):
     """What a step does."""
@@ -34,6 +37,7 @@ class Move(StrEnum):
     WITHDRAW = "Withdraw"
     FINISH = "Finish"
     RETURN = "Return"
+    RECOVER = "Recover"
 
 
 INTERVENTIONS = frozenset({Move.CAP, Move.CUT_TOOLS, Move.FALL_BACK})

@@ -60,8 +60,9 @@ def apply(release: AgentRelease, s: Situation, step: Step, now: float) -> Releas
             changed = _finished(status, now)
         case Move.PROMOTE:
             changed = _promoted(release, now)
-        case Move.RETURN:
-            changed = _returned(status, step, now)
+        case Move.RETURN | Move.RECOVER:
+            recovers = step.move is Move.RECOVER
+            changed = _recovered(status, s) if recovers else _returned(status, step, now)
         case _:
             changed = _ticked(_watch_kept(release, now), s, step, now)
     return _recorded(release, _permitted(release, changed, s, now), step, now)
@@ -280,6 +281,14 @@ def _returned(status: ReleaseStatus, step: Step, now: float) -> ReleaseStatus:
     back = previous.model_copy(update={"since": exact_stamp(now)})
     gone: dict[str, object] = {"previous": None, "metrics": [], "watch": None}
     return status.model_copy(update={"stable": back, "refused": refused, **gone})
+
+
+def _recovered(status: ReleaseStatus, s: Situation) -> ReleaseStatus:
+    """Return a status that knows again what served and what is refused; whatever rolled out is forgotten."""
+    if s.former is None:
+        return status
+    back = {"stable": s.former.stable, "refused": list(s.former.refused), "candidate": None, "evidence": ""}
+    return status.model_copy(update=back)
 
 
 def _recorded(release: AgentRelease, status: ReleaseStatus, step: Step, now: float) -> ReleaseStatus:

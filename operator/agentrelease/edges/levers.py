@@ -22,6 +22,7 @@ from agentrelease.engine.ports import ClusterError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from agentrelease.core.recovery import Told
     from agentrelease.engine.levers import Placement
     from agentrelease.engine.ports import Cluster
 
@@ -107,10 +108,18 @@ def joined(readings: Sequence[Reading]) -> Reading:
         halted=any(reading.halted for reading in readings),
         missing=any(reading.missing for reading in readings),
         broken=any(reading.broken for reading in readings),
+        serving=_agreed([reading.serving for reading in readings if reading.serving is not None]),
         claim="; ".join(reading.claim for reading in readings if reading.claim),
     )
     seen = [reading.candidate for reading in readings if reading.candidate is not None]
     return replace(result, candidate=highest(seen)) if seen else result
+
+
+def _agreed(told: Sequence[Told]) -> Told | None:
+    """Return whom all objects that name somebody name as stable, with the least that one of them allows."""
+    if len({one.revision for one in told}) != 1:
+        return None
+    return min(told, key=lambda one: one.autonomy)
 
 
 def highest(seen: Sequence[Exposure]) -> Exposure:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from agentrelease.core.decision import Direction
-from agentrelease.core.steps import Move
+from agentrelease.core.steps import STABLE_UNKNOWN, Move
 from agentrelease.edges.events import Severity, Told
 from agentrelease.edges.kinds import AGENT_RELEASE
 from agentrelease.edges.logs import Sealed
@@ -29,9 +29,17 @@ log = structlog.get_logger("agentrelease.decision")
 STREAM = "decision-log"
 """The event by which lines of the decision log are told from others."""
 
-WARNINGS = frozenset({Move.WITHDRAW, Move.STEP_BACK, Move.DRAIN, Move.CAP, Move.RETURN})
+WARNINGS = frozenset({Move.WITHDRAW, Move.STEP_BACK, Move.DRAIN, Move.CAP, Move.RETURN, Move.RECOVER})
 WORRIES = frozenset(
-    {"RollbackIncomplete", "EvidenceMissing", "HeldByGuardrail", "Refused", "DeadlinePassed", "Blocked"}
+    {
+        "RollbackIncomplete",
+        "EvidenceMissing",
+        "HeldByGuardrail",
+        "Refused",
+        "DeadlinePassed",
+        "Blocked",
+        STABLE_UNKNOWN,
+    }
 )
 
 

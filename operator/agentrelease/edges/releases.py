@@ -11,12 +11,13 @@ from agentrelease.api.bundle import Bundle
 from agentrelease.api.guardrail import GuardrailPolicySpec
 from agentrelease.api.release import AgentRelease
 from agentrelease.api.revision import RevisionStatus
-from agentrelease.api.status import Outcome
+from agentrelease.api.status import LogHead, Outcome
 from agentrelease.api.vocabulary import API_VERSION, FINALIZER, MANAGED_BY_LABEL, OPERATOR_NAME, RELEASE_LABEL
 from agentrelease.core import bundle as identity
 from agentrelease.core import copies
 from agentrelease.core.fitting import fitted
 from agentrelease.core.gates import Consent
+from agentrelease.core.recovery import Kept
 from agentrelease.edges import kinds
 from agentrelease.engine.ports import Cluster, Conflict, Missing, Ref, Unusable
 
@@ -134,6 +135,11 @@ class ClusterReleases:
         once = _revision_status(obj).outcome == Outcome.PROMOTED
         return str(obj["spec"].get("digest")) if once else None
 
+    async def kept(self, release: AgentRelease) -> Sequence[Kept]:
+        labels = {RELEASE_LABEL: release.name}
+        listed = await self._cluster.list(kinds.AGENT_REVISION, release.namespace, labels)
+        return [_kept(obj) for obj in listed if obj["spec"].get("release") == release.name]
+
     async def keep(self, namespace: str, revision: str, entries: Sequence[Entry]) -> None:
         ref = Ref(kinds.AGENT_REVISION, namespace, revision)
         obj = await self._cluster.get(ref)
@@ -184,6 +190,21 @@ class ClusterReleases:
 def _owner(release: AgentRelease) -> Object:
     """Return the reference by which a revision goes when its release does, unless somebody holds it."""
     return {"apiVersion": API_VERSION, "kind": "AgentRelease", "name": release.name, "uid": release.uid}
+
+
+def _kept(obj: Object) -> Kept:
+    status = _revision_status(obj)
+    newest = max(status.decisions, key=lambda one: one.sequence, default=None)
+    return Kept(
+        revision=obj["metadata"]["name"],
+        digest=str(obj["spec"].get("digest", "")),
+        outcome=status.outcome,
+        reason=status.reason,
+        ended_at=status.ended_at,
+        head=LogHead(id=newest.id[:63], sequence=newest.sequence, hash=newest.hash, at=newest.at)
+        if newest
+        else None,
+    )
 
 
 def _revision_status(obj: Object) -> RevisionStatus:

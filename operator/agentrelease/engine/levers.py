@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from agentrelease.api.delivery import OwnedRoute
     from agentrelease.api.vocabulary import Autonomy
+    from agentrelease.core.recovery import Told
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class Reading:
     broken: bool = False  # an object that is ours whole is gone, or not as we made it
     missing: bool = False  # there is no document, or none that says anything of ours: nobody's lowering
     served: frozenset[str] = frozenset()  # Services of slots that get ordinary requests; traffic only
+    serving: Told | None = None  # whom the object names as stable, whatever the placement says
     claim: str = ""  # which other release the object belongs to; nothing is written there then
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from agentrelease.core.chain import Entry
     from agentrelease.core.decision import Decision
     from agentrelease.core.gates import Consent
+    from agentrelease.core.recovery import Kept
     from agentrelease.core.series import Snapshot, Stretch, Wanted
     from agentrelease.core.situation import SlotState
 
@@ -135,6 +136,9 @@ class Releases(Protocol):
 
     async def promoted(self, release: AgentRelease, revision: str) -> str | None:
         """Return the digest of a kept revision of this release that was promoted once, ``None`` of others."""
+
+    async def kept(self, release: AgentRelease) -> Sequence[Kept]:
+        """Return all kept revisions of a release and how they ended."""
 
     async def consents(self, namespace: str) -> Sequence[Consent]:
         """Return the approvals of a namespace; one that can't be understood is left out."""

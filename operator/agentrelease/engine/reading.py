@@ -16,12 +16,14 @@ from agentrelease.engine.calendars import calendar_of
 from agentrelease.engine.observe import Guarding, Observed, observe
 from agentrelease.engine.placing import Bundles, place, placement
 from agentrelease.engine.ports import ClusterError, Unusable
+from agentrelease.engine.recovering import recall_former
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agentrelease.api.bundle import Bundle
     from agentrelease.api.release import AgentRelease
+    from agentrelease.core.recovery import Former
     from agentrelease.engine.levers import Lever, Placement, Reading
     from agentrelease.engine.outside import Outside
 
@@ -66,6 +68,7 @@ class _Reading:
         desired = kept or desired
         self._bundles = await self._read_bundles(desired)
         live = await self._live()
+        former = await self._former(desired)
         guarding, why = await self._guarding()
         observed = observe(release, guarding, self._out.lookout.latest, why)
         self._recall(guarding, observed)
@@ -86,6 +89,7 @@ class _Reading:
             closed=calendar_of(release.spec.windows, release.spec.freezes).closed(self._now),
             approval=await self._approval(),
             claim="; ".join(reading.claim for reading in self._readings if reading and reading.claim),
+            former=former,
         )
         return Sight(self._now, self._epoch, situation, self._bundles, self._readings, observed)
 
@@ -109,6 +113,13 @@ class _Reading:
             self._out.recorder.failed(self._release.key, "revision", str(error))
             return None
         return Desired(digest, order.to) if digest else None
+
+    async def _former(self, desired: Desired) -> Former | None:
+        """Return what served before, where the status says nothing; its bundle too, which its flags need."""
+        found, bundle = await recall_former(self._out, self._release, desired, self._readings[0])
+        if found is not None and found.stable is not None and bundle is not None:
+            self._bundles = Bundles({**self._bundles.by_revision, found.stable.revision: bundle})
+        return found
 
     async def _read_bundles(self, desired: Desired) -> Bundles:
         status = self._release.status

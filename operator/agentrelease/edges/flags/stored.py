@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentrelease.core import strata
 from agentrelease.core.exposure import Exposure
+from agentrelease.core.recovery import Told
 from agentrelease.edges.fence import epoch_of, note_of
 from agentrelease.edges.flags.document import (
     FlagSet,
@@ -70,7 +71,13 @@ def reading(obj: Object, document: Any, placement: Placement) -> Reading:
         stable_autonomy=said.grant(stable).autonomy if stable else None,
         lease_until=None if None in leases else max(leases, default=None),  # type: ignore[type-var]
         in_sync=in_sync,
+        serving=_told(said.stable) if said.stable else None,
     )
+
+
+def _told(grant: Grant) -> Told:
+    levels = tuple((one.labels, one.permission.autonomy) for one in grant.strata)
+    return Told(grant.revision, grant.autonomy, levels)
 
 
 def _reached(may: Exposure, said: FlagSet, placement: Placement, *, in_sync: bool) -> Exposure:

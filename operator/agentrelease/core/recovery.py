@@ -78,8 +78,8 @@ def former(
 ) -> Former | None:
     """Return what a release without any status was; ``None`` for one that nothing of ours ever served.
 
-    ``slots`` has the revision that each slot carries, ``desired`` is the bundle in the spec and ``ordered`` the
-    revision that a person's order names.
+    ``slots`` has the revision that each slot carries, ``desired`` is the bundle in the spec and ``ordered``
+    the revision that a person's order names.
     """
     known = {desired.revision: Kept(desired.revision, desired.digest)} | {one.revision: one for one in kept}
     loaded = {revision: slot for slot, revision in slots.items()}
@@ -101,11 +101,7 @@ def former(
     unclear = {one for one in loaded if one not in known or _served(known[one])} - {desired.revision}
     if told is None and last is None and not unclear:
         return None
-    named = " and ".join(sorted(loaded))
-    said = f"the status was lost, and nothing says which of {named} served: name it with spec.rollback.to"
-    if not loaded.keys() & known.keys():
-        said = f"the status was lost, and no revision is kept of {named}: apply the bundle that served, or take the annotation {REVISION_ANNOTATION} off the slots"
-    return Former(None, said, *rest)
+    return Former(None, _unknown(loaded, known), *rest)
 
 
 def lost(s: Situation, _now: float) -> Step | None:
@@ -122,6 +118,14 @@ def lost(s: Situation, _now: float) -> Step | None:
         why = "the flags still allow something to a revision that no status knows: it is taken back"
         return Step(Move.RECOVER, STATUS_LOST, why)
     return None
+
+
+def _unknown(loaded: Mapping[str, str], known: Mapping[str, Kept]) -> str:
+    named = " and ".join(sorted(loaded))
+    if loaded.keys() & known.keys():
+        return f"the status was lost, and nothing says which of {named} served: name it with spec.rollback.to"
+    gone = f"the status was lost, and no revision is kept of {named}: apply the bundle that served"
+    return f"{gone}, or take the annotation {REVISION_ANNOTATION} off the slots"
 
 
 def _served(one: Kept | None) -> bool:

@@ -817,6 +817,30 @@ POLICIES = [
         "set maxHarm too",
     ),
     _policy(
+        "a label window on tasks that count at once",
+        {"spec/metrics/0/labelWindow": "10m"},
+        "spec.metrics[0].labelWindow",
+        "a ratio counts matured tasks",
+    ),
+    _policy(
+        "matured tasks without a window",
+        {
+            "spec/metrics/0/ratio": {
+                "bad": {"metric": "agentrelease_matured_labelled_tasks_total"},
+                "of": {"metric": "agentrelease_matured_tasks_total"},
+            },
+            "spec/metrics/0/worseWhen": "higher",
+        },
+        "spec.metrics[0].labelWindow",
+        "say how long it is",
+    ),
+    _policy(
+        "a label window of a month",
+        {"spec/metrics/0/labelWindow": "720h"},
+        "spec.metrics[0].labelWindow",
+        "between a second and seven days",
+    ),
+    _policy(
         "a deadline of nothing",
         {"spec/outcomes": {"deadline": "0s"}},
         "spec.outcomes.deadline",

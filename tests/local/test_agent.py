@@ -30,6 +30,30 @@ def test_it_serves_the_release_that_its_bundle_is(agent):
     assert agent.value("agentrelease_info", release=agent.release, bundle_digest=who["bundleDigest"]) == 1
 
 
+def test_a_label_that_comes_late_finds_its_task_by_the_request(start_agent):
+    agent = start_agent(AGENT_LABEL_WINDOW="3600")
+    agent.wait(agent.ready)
+    agent.client.post("/task", headers={"x-request-id": "r-1"})
+
+    def said(request):
+        return agent.client.post("/label", json={"request": request, "label": "corrected"}).json()
+
+    assert said("r-1") == {"counted": True}
+    assert said("r-2") == {"counted": False}
+    assert agent.client.post("/label", content="{}").status_code == 400
+    assert agent.value("agentrelease_matured_tasks_total") == 0
+
+
+def test_a_task_that_hangs_has_begun_and_nothing_more(start_agent):
+    agent = start_agent()
+    agent.wait(agent.ready)
+    agent.client.post("/behaviour", json={"hangs": 1})
+    with pytest.raises(httpx.TimeoutException):
+        agent.client.post("/task", timeout=0.3)
+    assert agent.value("agentrelease_started_tasks_total") == 1
+    assert agent.value("agentrelease_tasks_total") == 0
+
+
 def test_an_empty_slot_is_not_ready_and_serves_nobody(start_agent):
     agent = start_agent(release="", wait=False)
     health = agent.client.get("/healthz")

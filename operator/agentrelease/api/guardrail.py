@@ -118,6 +118,14 @@ class Margin(Model):
     """Plus this, as a share of tasks. `0.01` lets one task in a hundred more go wrong."""
 
 
+_AT_ONCE = (
+    "['agentrelease_tasks_total', 'agentrelease_started_tasks_total', 'agentrelease_corrected_tasks_total', "
+    "'agentrelease_escalated_tasks_total', 'agentrelease_policy_violations_total']"
+)
+_RATIO_READS = (
+    "[self.ratio.of.metric, has(self.ratio.good) ? self.ratio.good.metric : self.ratio.of.metric, "
+    "has(self.ratio.bad) ? self.ratio.bad.metric : self.ratio.of.metric]"
+)
 _BAD_RATE = "[has(self.ratio), has(self.latency), has(self.cost)].exists(given, given)"
 _AT_ZERO = "(has(self.{0}.absolute) ? self.{0}.absolute : 0.0)"
 _AT_ONE = "((has(self.{0}.relative) ? self.{0}.relative : 1.0) + " + _AT_ZERO + ")"
@@ -195,6 +203,23 @@ class Metric(Model):
                 field=".event",
             ),
             rule(
+                "!has(self.labelWindow) || has(self.ratio)",
+                "labels come late to shares of tasks alone; labelWindow needs a ratio",
+                field=".labelWindow",
+            ),
+            rule(
+                f"!has(self.labelWindow) || !has(self.ratio) || !{_RATIO_READS}.exists(m, m in {_AT_ONCE})",
+                "with labelWindow a ratio counts matured tasks, such as agentrelease_matured_tasks_total; "
+                "this one also reads a counter that counts tasks at once, which are others",
+                field=".labelWindow",
+            ),
+            rule(
+                f"has(self.labelWindow) || !has(self.ratio) || "
+                f"!{_RATIO_READS}.exists(m, m.startsWith('agentrelease_matured_'))",
+                "matured counters are late by the agents' label window; say how long it is in labelWindow",
+                field=".labelWindow",
+            ),
+            rule(
                 "!has(self.worseWhen) || !has(self.ratio)"
                 " || (self.worseWhen == 'lower') == has(self.ratio.good)",
                 "worseWhen contradicts the ratio: fewer good are worse (lower), more bad are worse (higher)",
@@ -246,6 +271,17 @@ class Metric(Model):
     """The good rate must stay above this share, whatever stable does. Example: `0.9`."""
     when_autonomy: list[Autonomy] = Field(default_factory=list, max_length=4, json_schema_extra=unique())
     """Count only while the candidate has one of these levels; empty means always."""
+    label_window: Duration | None = Field(
+        default=None,
+        json_schema_extra=rules(
+            rule(
+                "duration(self) >= duration('1s') && duration(self) <= duration('168h')",
+                "a label window is between a second and seven days",
+            )
+        ),
+    )
+    """Labels come this long after a task ended, and its counters count it only then, as the SDK's matured
+    ones do. A phase is judged by tasks that ended in it, so it lasts at least as long. Example: `10m`."""
     weight: float | None = Field(default=None, gt=0, le=1)
     """This metric's share of `falseRollback`; absent takes an equal part of what is left."""
     alpha: float | None = Field(default=None, gt=0, le=0.2)

@@ -196,6 +196,10 @@ def _unproven(grounds: Grounds) -> str:
     ]
     if not waiting:
         return ""
+    unripe = [(g.window - (grounds.now - grounds.ledger.phase_at), g) for _, g, _ in waiting if g.window]
+    rest, late = max(unripe, key=lambda one: one[0], default=(0.0, None))
+    if late is not None and rest > 0:
+        return f"collecting: {late.name}: labels of this phase's first tasks are complete in {rest:,.0f} s"
     needed, guardrail, group = max(waiting, key=lambda w: w[0])
     seen = grounds.seen_of(guardrail, group)
     said = words.collecting(margin_of(guardrail, group), seen, needed)

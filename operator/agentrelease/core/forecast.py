@@ -63,7 +63,7 @@ def _phase(phase: Phase, plan: Plan, flow: Flow) -> Outlook:
         return Outlook(phase.name, phase.min_samples, phase.min_samples / candidate, "minSamples", None, None)
     longest = needs[0]
     tasks = max(longest.tasks, float(phase.min_samples))
-    seconds = max(tasks / candidate, phase.min_duration.seconds)
+    seconds = max(tasks / candidate, phase.min_duration.seconds, _labelled(plan, needs, candidate))
     decisive = next((need for need in needs if need.smallest is not None), longest)
     return Outlook(
         phase=phase.name,
@@ -74,6 +74,12 @@ def _phase(phase: Phase, plan: Plan, flow: Flow) -> Outlook:
         bad=decisive.bad,
         warning=_warning(phase, tasks, seconds),
     )
+
+
+def _labelled(plan: Plan, needs: Sequence[planner.Need], candidate: float) -> float:
+    """Seconds until the guardrails on late labels have their tasks, each a window after it ended."""
+    window = {g.name: g.window for g in plan.tested}
+    return max((need.tasks / candidate + window[need.metric] for need in needs), default=0.0)
 
 
 def _arms(phase: Phase, flow: Flow) -> tuple[float, float]:

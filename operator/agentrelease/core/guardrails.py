@@ -99,6 +99,7 @@ class Guardrail:
     judge their answers by where both answer the same request; empty compares the arms.
     ``lacking`` names which tasks count as bad here when they have no outcome at their deadline; empty means
     none. ``terms`` tells what is counted and how much is too much from any other wording of it.
+    ``window`` is how many seconds after a task its labels are complete and it is counted.
     """
 
     name: str
@@ -119,6 +120,7 @@ class Guardrail:
     pairs: str = ""
     lacking: str = ""
     offline: Offline | None = None
+    window: float = 0.0
 
     @property
     def bound(self) -> float | None:

@@ -155,6 +155,7 @@ def _guardrail(metric: api.Metric, weight: float, path: str) -> Guardrail:
         expected=defaults.expected,
         bounded=kind in {Kind.LATENCY, Kind.COST}
         or (metric.ratio is not None and metric.ratio.good is not None),
+        window=metric.label_window.seconds if metric.label_window else 0.0,
         pairs=metric.pairs or "",
         offline=_offline(metric),
         terms=_terms(metric),

@@ -126,13 +126,17 @@ _RUINED = -1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What all metrics of a block have in common. ``usable`` evidence may raise exposure."""
+    """What all metrics of a block have in common. ``usable`` evidence may raise exposure.
+
+    Evidence that is not ``ripe`` is of tasks from before the phase: it can prove harm, and nothing else.
+    """
 
     end: float
     usable: bool
     comparison: Comparison
     required: tuple[str, ...]
     onset: Onset
+    ripe: bool = True
 
 
 def new_metric(onset: Onset, at: float) -> MetricState:
@@ -202,8 +206,8 @@ def absorb(
     return MetricState(
         pooled=_bet(step.onset.start(state.pooled), _sums(harm.values(), _HARM)),
         bound=_bet(step.onset.start(state.bound), [v / phi for v in bound.harm()] if bound else _HARM),
-        safe=_bet(state.safe, _believed(_safe(found, bound, step), phi, step.usable)),
-        required=dict(zip(step.required, _bet(before, _believed(gained, phi, step.usable)), strict=True)),
+        safe=_bet(state.safe, _believed(_safe(found, bound, step), phi, step)),
+        required=dict(zip(step.required, _bet(before, _believed(gained, phi, step)), strict=True)),
         known_at=step.end if step.usable and _known(cells, found, step) else state.known_at,
         strata={
             key: _moved(guardrail, s, cells.get(key), harm.get(key, _HARM), step) for key, s in strata.items()
@@ -293,6 +297,12 @@ def _moved(
     if cell is None or cell.candidate is None:
         return replace(state, harm=started)
     rate = plug_in(guardrail, state)
+    if not step.ripe:
+        return replace(
+            state,
+            harm=_bet(started, harm),
+            past=state.past if cell.stable is None else _faded(state.past, cell.stable),
+        )
     return StratumState(
         harm=_bet(started, harm),
         stake=state.stake,
@@ -308,8 +318,10 @@ def _bet(wealth: tuple[int, ...], gains: Sequence[float]) -> tuple[int, ...]:
     return tuple(w + round(UNIT * gain) for w, gain in zip(wealth, gains, strict=True))
 
 
-def _believed(gains: Sequence[float], phi: float, usable: bool) -> list[float]:
-    return [gain / phi if usable else min(0.0, gain / phi) for gain in gains]
+def _believed(gains: Sequence[float], phi: float, step: Step) -> list[float]:
+    if not step.ripe:
+        return [0.0 for _ in gains]
+    return [gain / phi if step.usable else min(0.0, gain / phi) for gain in gains]
 
 
 def _sums(rows: Iterable[Sequence[float]], zero: Sequence[float]) -> list[float]:

@@ -20,6 +20,7 @@ ends at the lowest level, never at a higher one. Nothing in here logs, and no pr
 
 from agentrelease.sdk.actions import ActionLog, ActionRecord
 from agentrelease.sdk.flags import AgentFlags, Serving
+from agentrelease.sdk.maturing import Late
 from agentrelease.sdk.metrics import AgentMetrics, Identity, Strata, page_of
 from agentrelease.sdk.permissions import LOWEST, Permissions, Verdict
 from agentrelease.sdk.provider import FlagSource
@@ -33,6 +34,7 @@ __all__ = [
     "AgentMetrics",
     "FlagSource",
     "Identity",
+    "Late",
     "Permissions",
     "Serving",
     "Strata",

@@ -14,6 +14,8 @@ from prometheus_client import Counter, Histogram
 from agentrelease.sdk.permissions import effect_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from prometheus_client import CollectorRegistry
 
 OUTCOMES = ("completed", "failed", "abandoned", "refused")
@@ -27,6 +29,9 @@ LONG = (240.0, 480.0, 900.0, 1800.0)
 DURATION_EDGES = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, *LONG)
 AGES = tuple(edge for edge in DURATION_EDGES if edge >= 1.0)
 """Ages at which a task that still runs is counted; each is an edge of the histogram as well."""
+
+LATE_LABELS = ("violated", "escalated", "corrected")
+"""What may be said of a task until it is mature; what nobody declared counts as corrected."""
 
 _COMMON = ("agent", "release", "workflow_class", "risk_tier", "audience")
 
@@ -49,6 +54,7 @@ class Counts:
         }
         self._corrections = {k: series.corrections.labels(*labels, k) for k in CORRECTIONS}
         self._escalations = {r: series.escalations.labels(*labels, r) for r in ESCALATIONS}
+        self._late = None if series.late is None else LateCounts(series.late, labels)
 
     @staticmethod
     def severer(one: str, other: str) -> bool:
@@ -95,11 +101,44 @@ class Counts:
     def escalation(self, reason: str) -> None:
         self._escalations[bounded(reason, ESCALATIONS)].inc()
 
+    def matured(self, labels: Iterable[str]) -> None:
+        if self._late is not None:
+            self._late.matured.inc()
+            for label in {bounded(one, LATE_LABELS) for one in labels}:
+                self._late.labelled[label].inc()
+
+    def unmatured(self) -> None:
+        if self._late is not None:
+            self._late.unmatured.inc()
+
+
+class LateCounts:
+    """The series of one stratum that wait for late labels."""
+
+    def __init__(self, series: LateSeries, labels: tuple[str, ...]) -> None:
+        self.matured = series.matured.labels(*labels)
+        self.unmatured = series.unmatured.labels(*labels)
+        self.labelled = {label: series.labelled.labels(*labels, label) for label in LATE_LABELS}
+
+
+class LateSeries:
+    """The metric families of agents that wait for late labels."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"agentrelease_{name}", text, (*_COMMON, *labels), registry=registry)
+
+        self.matured = counter("matured_tasks", "Tasks whose time for late labels is over")
+        self.labelled = counter("matured_labelled_tasks", "Those of them that had this label", "label")
+        self.unmatured = counter("unmatured_tasks", "Tasks given up before that, for lack of memory")
+
 
 class Series:
     """The metric families."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, *, late: bool = False) -> None:
+        self.late = LateSeries(registry) if late else None
+
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"agentrelease_{name}", text, (*_COMMON, *labels), registry=registry)
 

@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from agentrelease.api.vocabulary import Autonomy
 from agentrelease.sdk.counts import Counts, Series, bounded
+from agentrelease.sdk.maturing import Late, Maturing
 from agentrelease.sdk.task import Pair, Task
 
 if TYPE_CHECKING:
@@ -66,13 +67,15 @@ class AgentMetrics:
         flags: AgentFlags | None = None,
         strata: Strata | None = None,
         pairing: PairReporter | None = None,
+        late: Late | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._pairing = pairing
         self._registry = CollectorRegistry(auto_describe=False)
         self._strata = strata or Strata()
         self._clock = clock
-        series = Series(self._registry)
+        self._maturing = None if late is None else Maturing(late, clock)
+        series = Series(self._registry, late=late is not None)
         every = product(self._strata.workflow_classes, self._strata.risk_tiers, self._strata.audiences)
         self._counts = {
             stratum: Counts(series, (identity.agent, identity.release, *stratum)) for stratum in every
@@ -85,13 +88,22 @@ class AgentMetrics:
         """Begin a task; use it as a context manager.
 
         ``request`` is the id that the gateway gave the request (``x-request-id``) and ``mirrored`` says that
-        it is a copy whose answer nobody reads; both are for answers that are judged in pairs.
+        it is a copy whose answer nobody reads; both are for answers that are judged in pairs. Labels that
+        come late name their task by ``request`` too.
         """
         stratum = self._strata.bound(workflow_class, risk_tier, audience)
         pair = None
         if self._pairing is not None and request:
             pair = Pair(self._pairing, request, stratum, copy=mirrored)
-        return Task(self._counts[stratum], self._clock, pair)
+        return Task(self._counts[stratum], self._clock, pair, self._maturing, request)
+
+    def label(self, request: str, label: str) -> bool:
+        """Say something of a task that ended: ``corrected``, ``escalated`` or ``violated``.
+
+        Returns whether it counts: false for a task that nobody knows (any more), after its window, and where
+        this was built without ``late``.
+        """
+        return self._maturing is not None and self._maturing.label(request, label)
 
     def render(self) -> bytes:
         """Return the page that Prometheus scrapes."""
@@ -105,6 +117,8 @@ class AgentMetrics:
         now = self._clock()
         for counts in self._counts.values():
             counts.grow_older(now)
+        if self._maturing is not None:
+            self._maturing.ripen()
         for family in self._registry.collect():
             family.samples = [s for s in family.samples if not s.name.endswith("_created")]
             yield family

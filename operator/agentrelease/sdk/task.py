@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Hashable, Mapping
     from types import TracebackType
 
     from agentrelease.sdk.counts import Counts
+    from agentrelease.sdk.maturing import Maturing
     from agentrelease.sdk.pairing.joiner import Stratum
     from agentrelease.sdk.pairing.reporter import PairReporter
 
@@ -45,8 +46,17 @@ class Task:
     exception ended, whatever it said before.
     """
 
-    def __init__(self, counts: Counts, clock: Callable[[], float], pair: Pair | None = None) -> None:
+    def __init__(
+        self,
+        counts: Counts,
+        clock: Callable[[], float],
+        pair: Pair | None = None,
+        maturing: Maturing | None = None,
+        request: str = "",
+    ) -> None:
         self._counts = counts
+        self._maturing = maturing
+        self._key: Hashable = request or self
         self._pair = pair
         self._clock = clock
         self._started = clock()
@@ -87,6 +97,7 @@ class Task:
             self._correction = kind
             if self._ended:
                 self._counts.correction(kind)
+                self._late("corrected")
 
     def escalated(self, reason: str) -> None:
         """Report that the task went to a person; once."""
@@ -94,6 +105,7 @@ class Task:
             self._escalation = reason
             if self._ended:
                 self._counts.escalation(reason)
+                self._late("escalated")
 
     def cost(self, amount: float) -> None:
         """Add to the task's cost, in the currency of the metric."""
@@ -123,6 +135,18 @@ class Task:
             self._counts.escalation(self._escalation)
         if self._pair is not None:
             self._pair.judged(self._bad())
+        if self._maturing is not None:
+            self._maturing.ended(self._key, self._counts, self._labels())
+
+    def _late(self, label: str) -> None:
+        if self._maturing is not None:
+            self._maturing.label(self._key, label)
+
+    def _labels(self) -> set[str]:
+        """What was said of the task before it ended."""
+        bad = self._bad()
+        named = {"violated": "violation", "escalated": "escalation", "corrected": "correction"}
+        return {label for label, judged in named.items() if bad[judged]}
 
     def _bad(self) -> dict[str, bool]:
         """What was bad, as far as it is known when the task ends."""

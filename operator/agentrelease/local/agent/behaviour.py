@@ -24,8 +24,9 @@ class UnknownBehaviour(ValueError):
 class Behaviour:
     """Rates are shares of tasks in 0…1, ``latency`` is the median in seconds, ``cost`` USD per task.
 
-    ``rogue`` executes every action whatever the flags say; ``silent`` withholds the metrics page.
-    Both exist to test those who watch the agent.
+    ``hangs`` is the share of tasks that never end. ``rogue`` executes every action whatever the flags
+    say; ``silent`` withholds the metrics page.
+    They exist to test those who watch the agent.
     """
 
     completion: float = 0.8
@@ -35,6 +36,7 @@ class Behaviour:
     escalated: float = 0.08
     latency: float = 0.02
     cost: float = 0.004
+    hangs: float = 0.0
     rogue: bool = False
     silent: bool = False
 

@@ -60,6 +60,8 @@ class Conversation:
         )
         stratum = turn.workflow_class, turn.risk_tier, turn.audience
         with self._metrics.task(*stratum, request=turn.request, mirrored=not turn.live) as task:
+            if behaviour.hangs and self._rng.random() < behaviour.hangs:
+                await asyncio.Event().wait()
             await asyncio.sleep(behaviour.latency * self._rng.lognormvariate(0, 0.25))
             actions = self._act(turn, may, behaviour, task)
             completed, violated = self._talk(turn, behaviour, task)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from agentrelease.local.agent.behaviour import Behaviour, behaviour_of
 from agentrelease.local.agent.bundle import LoadedBundle, NotLoaded, load_bundle
 from agentrelease.local.agent.conversation import Conversation
-from agentrelease.sdk import ActionLog, AgentMetrics, Identity
+from agentrelease.sdk import ActionLog, AgentMetrics, Identity, Late
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,7 +69,8 @@ class Hosting:
     def _host(self, release: str, bundle: LoadedBundle) -> Hosted:
         settings, flags = self._settings, self._flags.of(release)
         identity = Identity(settings.agent, release, bundle.digest)
-        metrics = AgentMetrics(identity, flags=flags, pairing=self._pairing)
+        late = Late(settings.late) if settings.late else None
+        metrics = AgentMetrics(identity, flags=flags, pairing=self._pairing, late=late)
         log = ActionLog(release)
         rng = Random(settings.seed or release)  # noqa: S311 - a simulation that can be repeated
         behaviour = behaviour_of(bundle.content).with_fields(settings.faults)

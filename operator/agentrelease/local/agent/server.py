@@ -6,6 +6,7 @@ GET /metrics    the SDK's page; empty while no release is loaded
 GET /healthz    200 once the release's own bundle is loaded, 503 and the reason before
 GET /actions    effects that happened (``?since=&limit=``); contract in ``agentrelease.sdk.actions``
 GET /whoami     agent, release, digest; level and tools in effect (``?risk_tier=&workflow_class=``)
+POST /label     say something of a task that ended: ``{"request": <x-request-id>, "label": "corrected"}``
 POST /behaviour changes rates or injects a fault; only straight from this machine, never through a gateway
 ==============  =====================================================================================
 """
@@ -56,6 +57,7 @@ class Agent:
                 web.get("/healthz", self._healthz),
                 web.get("/actions", self._actions),
                 web.get("/whoami", self._whoami),
+                web.post("/label", self._label),
                 web.post("/behaviour", self._fault),
             ]
         )
@@ -145,6 +147,15 @@ class Agent:
                 "halted": may.halted,
             }
         )
+
+    async def _label(self, request: web.Request) -> web.Response:
+        try:
+            said = await request.json()
+            request_id, label = str(said["request"]), str(said["label"])
+        except (ValueError, KeyError, TypeError):
+            return web.json_response({"error": "request and label are texts"}, status=400)
+        counted = any(one.metrics.label(request_id, label) for one in self._hosting.releases.values())
+        return web.json_response({"counted": counted})
 
     async def _fault(self, request: web.Request) -> web.Response:
         if not _from_here(request):

@@ -19,6 +19,7 @@ class Settings:
 
     ``pairing`` is the address of the namespace's joiner; empty tells nobody.
     ``bundles_path`` is the directory of a process that serves every bundle in it, as the flags say.
+    ``late`` is how many seconds after a task labels may come; 0 waits for none.
     """
 
     agent: str
@@ -31,6 +32,7 @@ class Settings:
     seed: str
     faults: dict[str, Any] = field(default_factory=dict)
     pairing: str = ""
+    late: float = 0.0
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
@@ -47,4 +49,5 @@ class Settings:
             seed=env.get("AGENT_SEED", release),
             faults=json.loads(env.get("AGENT_BEHAVIOUR", "{}")),
             pairing=env.get("AGENTRELEASE_PAIRING_URL", ""),
+            late=float(env.get("AGENT_LABEL_WINDOW", "0")),
         )

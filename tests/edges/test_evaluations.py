@@ -13,6 +13,7 @@ from tests.support.gateway import eventually
 from agentrelease.core import offline
 from agentrelease.core.guardrails import Kind, MetricVerdict, Offline
 from agentrelease.core.offline import Runs, judge, merged
+from agentrelease.core.series import Wanted
 from agentrelease.edges.prometheus import Prometheus
 from agentrelease.local import prometheus
 from agentrelease.local.ports import Ports
@@ -23,6 +24,7 @@ from agentrelease.sdk.evaluation import Page, Results
 if TYPE_CHECKING:
     from pathlib import Path
 
+WANTED = [Wanted(name) for name in sorted(offline.READ)]
 WHO = ("support", "v2", "gold-incidents", "2026-11")
 GOLD = guardrail("gold", kind=Kind.OFFLINE, weight=0.0, offline=Offline("gold-incidents", 40), floor=0.9)
 
@@ -56,7 +58,7 @@ async def test_a_run_is_followed_to_its_end_and_remembered_when_its_pod_is_gone(
                     nonlocal known
                     async with asyncio.timeout(60):
                         while True:
-                            snapshot = await edge.look(offline.READ, None)
+                            snapshot = await edge.look(WANTED, None)
                             assert not snapshot.problem
                             now = offline.seen(snapshot, "", "support", ["gold-incidents"])
                             known = merged(known, now, ["v2"])
@@ -71,7 +73,7 @@ async def test_a_run_is_followed_to_its_end_and_remembered_when_its_pod_is_gone(
                 await runner.cleanup()  # the Job's Pod is gone, and its series with it
 
                 async def silent() -> bool:
-                    snapshot = await edge.look(offline.READ, None)
+                    snapshot = await edge.look(WANTED, None)
                     return not offline.seen(snapshot, "", "support", ["gold-incidents"])
 
                 await eventually(silent, "nobody reports the run any more")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from agentrelease.api.guardrail import GuardrailPolicySpec
 from agentrelease.core import blocks, pairs
 from agentrelease.core.bundle import canonical
 from agentrelease.core.evidence import Cell, Count
+from agentrelease.core.series import Wanted
 from agentrelease.edges.prometheus import Prometheus
 from agentrelease.local import prometheus
 from agentrelease.local.agent.server import Agent
@@ -21,7 +23,6 @@ from agentrelease.local.agent.settings import Settings
 from agentrelease.local.ports import Ports
 from agentrelease.local.processes import Command, Processes
 from agentrelease.local.prometheus import Scraping
-from agentrelease.sdk import FlagSource
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,19 +68,15 @@ async def test_envoy_gives_the_copy_the_id_of_the_original(control_plane, namesp
 def an_agent(folder: Path, release: str, joiner: str, completion: float) -> Agent:
     bundle = folder / f"{release}.json"
     bundle.write_bytes(canonical(bundle_of()))
-    return Agent(
-        Settings(
-            agent="support",
-            release=release,
-            host="127.0.0.1",
-            port=0,
-            bundle_path=bundle,
-            flags=FlagSource(path=str(folder / "no-flags.json")),
-            seed=release,
-            faults={"completion": completion, "latency": 0.001},
-            pairing=joiner,
-        )
-    )
+    env = {
+        "AGENT_NAME": "support",
+        "AGENT_RELEASE": release,
+        "BUNDLE_PATH": str(bundle),
+        "FLAGD_OFFLINE_FLAG_SOURCE_PATH": str(folder / "no-flags.json"),
+        "AGENT_BEHAVIOUR": json.dumps({"completion": completion, "latency": 0.001}),
+        "AGENTRELEASE_PAIRING_URL": joiner,
+    }
+    return Agent(Settings.from_env(env))
 
 
 @contextlib.asynccontextmanager
@@ -129,7 +126,7 @@ async def test_mirrored_requests_become_pairs_that_prometheus_keeps_and_a_block_
 
         async def pages():
             """Pairs that the edge sees; the zeros come first, so that nothing is lost."""
-            snapshot = await edge.look([pairs.PAIRS], None)
+            snapshot = await edge.look([Wanted(pairs.PAIRS)], None)
             return {s.labels["outcome"]: s for s in snapshot.of(pairs.PAIRS, "", "support")}
 
         await shop.ask(1, path="/task", x_risk_tier="high")
@@ -137,7 +134,7 @@ async def test_mirrored_requests_become_pairs_that_prometheus_keeps_and_a_block_
         await shop.ask(60, path="/task", x_risk_tier="high")
 
         async def whole():
-            snapshot = await edge.look([pairs.PAIRS, "agentrelease_tasks_total"], None)
+            snapshot = await edge.look([Wanted(pairs.PAIRS), Wanted(blocks.TASKS)], None)
             span = blocks.Span("", "support", "v2", "v1", 0.0, snapshot.end, mirrored=True)
             return snapshot, blocks.block(snapshot, POLICY, span).cells["completion-rate"]
 

@@ -68,6 +68,9 @@ LONGEST_RETRY = 5.0
 AFTER_SETTLING = 0.02
 """Seconds; a look that came too early would find the block before."""
 
+LISTENING = 1.0
+"""Seconds at most between two times that it is listened for what may not happen even once."""
+
 FAREWELL = 5.0
 """Seconds that looks under way, and then the feed, are given to end by themselves."""
 
@@ -184,7 +187,12 @@ def _build(
         cluster, releases, store, events, metrics, leading=lambda: epoch() is not None, clock=time.time
     )
     outbound = Outbound(called, sinks, inside, origin=chosen.event_source, namespaces=chosen.namespaces)
-    rhythm = Rhythm(chosen.evaluation_interval, chosen.workers, settle=_settle(chosen) + AFTER_SETTLING)
+    rhythm = Rhythm(
+        chosen.evaluation_interval,
+        chosen.workers,
+        settle=_settle(chosen) + AFTER_SETTLING,
+        listening=min(LISTENING, chosen.evaluation_interval / 4),
+    )
     machinery = Machinery(
         Reconciler(outside),
         lookout,
@@ -270,6 +278,7 @@ async def _run(parts: Parts, chosen: Settings, metrics: Metrics, stack: AsyncExi
     tasks = {
         asyncio.create_task(parts.watchdog.run(), name="watchdog"),
         asyncio.create_task(parts.operation.ticks(), name="ticks"),
+        asyncio.create_task(parts.operation.alarms(), name="alarms"),
         asyncio.create_task(parts.operation.workers(), name="workers"),
         asyncio.create_task(parts.journal.run(), name="journal"),
         asyncio.create_task(parts.keeper.run(), name="keeper"),

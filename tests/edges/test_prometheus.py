@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from agentrelease.core.series import Stretch, Wanted
+from agentrelease.core.series import Picked, Source, Stretch, Wanted
 from agentrelease.edges.prometheus import Prometheus
 from agentrelease.local import prometheus
 from agentrelease.local.ports import Ports
@@ -48,7 +49,7 @@ class Agents:
             return web.Response(status=500)
         common = 'namespace="shop",agent="support"'
         lines = [
-            f'{TASKS}{{{common},release="{self.release[pod]}",pod="{pod}"{extra}}} {value}'
+            f'{TASKS}{{{common},release={json.dumps(self.release[pod])},pod="{pod}"{extra}}} {value}'
             for pod, value in self.served.items()
             for extra in (self.labels.split("|") if self.labels else [""])
         ]
@@ -200,3 +201,33 @@ async def test_the_past_of_one_agent_is_read_for_its_revisions_only(tmp_path):
         assert it.grown(past, first.end) == {"old": 9}
         broken = await it.edge.past([TASKS], Stretch("shop", 'x"} or {a="', ("support-1",), 0.0, 1.0))
         assert "no agent's name" in broken.problem
+
+
+async def test_totals_and_a_glance_show_what_a_look_will_only_count_with_its_block(tmp_path: Path) -> None:
+    agents = Agents()
+    agents.start("one", "v1", 5)
+    agents.start("two", "v1", 2)
+    agents.start("three", 'v"2\\', 9)
+    async with rig(tmp_path, agents) as here:
+        before = await here.seen("three", 9)
+        all_tasks, of_one = Picked(TASKS), Picked(TASKS, (("pod", "one"),))
+        v1, v2 = Source("shop", "support", "v1"), Source("shop", "support", 'v"2\\')
+        odd, nowhere = Picked(TASKS, (("release", 'v"2\\'),)), Picked("agentrelease_actions_total")
+        totals = await here.edge.totals([all_tasks, of_one, odd, nowhere])
+        assert totals == {(all_tasks, v1): 7, (all_tasks, v2): 9, (of_one, v1): 5, (odd, v2): 9}
+        agents.served["one"] = 6
+        async with asyncio.timeout(BOUND):
+            while True:
+                if (await here.edge.totals([of_one]))[of_one, v1] == 6:
+                    break
+                await asyncio.sleep(0.02)
+        glance = await here.edge.glance([TASKS], before.end)
+        assert glance.problem == ""
+        assert here.grown(glance, before.end)["one"] == 1
+
+
+async def test_a_dead_prometheus_has_nothing_to_tell_between_looks(tmp_path: Path) -> None:
+    async with rig(tmp_path, Agents()) as here:
+        await here.kill()
+        assert await here.edge.totals([Picked(TASKS)]) == {}
+        assert "unreachable" in (await here.edge.glance([TASKS], 0.0)).problem

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from agentrelease.api.vocabulary import API_VERSION, Autonomy
 from agentrelease.core import pairs
 from agentrelease.core.bundle import digest_of, revision_name
 from agentrelease.core.counters import Sample
-from agentrelease.core.series import Series, Snapshot, Stretch, Wanted
+from agentrelease.core.series import Picked, Series, Snapshot, Source, Stretch, Wanted
 from agentrelease.edges import kinds
 from agentrelease.edges.flags.configmap import ConfigMapFlags
 from agentrelease.edges.holding import HeldRevisions
@@ -354,6 +354,21 @@ class Stage:
             since=self.now - HOLD,
             series={name: {key: tuple(series)} for name, series in self._series().items()},
         )
+
+    async def totals(self, picked: Iterable[Picked]) -> dict[tuple[Picked, Source], float]:
+        """Say what counters have come to, from what agents would say if they were scraped now."""
+        found: dict[tuple[Picked, Source], float] = {}
+        for one in picked if self.prometheus_up else ():
+            for series in self._series().get(one.metric, ()):
+                if dict(one.match).items() <= series.labels.items():
+                    source = Source(NAMESPACE, AGENT, series.labels["release"])
+                    found[one, source] = found.get((one, source), 0.0) + series.samples[-1].value
+        return found
+
+    async def glance(self, metrics: Iterable[str], _since: float) -> Snapshot:
+        """Answer as a look would, but with the newest samples, which lie 0.9 s behind the block."""
+        whole = await self.look(metrics, None)
+        return replace(whole, at=whole.at + 1.0, end=whole.end + 1.0)
 
     async def past(self, _metrics: Iterable[str], stretch: Stretch) -> Snapshot:
         """Answer for one agent's revisions in a stretch of the past, as far as samples are kept."""

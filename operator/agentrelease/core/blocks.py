@@ -6,6 +6,7 @@ A stratum or an arm without any series is unknown. Zero is only what a series sa
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agentrelease.core import lacking, offline, pairs
@@ -49,19 +50,24 @@ def block(snapshot: Snapshot, spec: GuardrailPolicySpec, span: Span, problems: t
     """Return the evidence of one release in ``(span.start, span.end]``."""
     strata = tuple(spec.strata.labels)
     cells = {m.name: _cells(snapshot, m, span, strata) for m in _tested(spec)}
-    events = {m.name: _event(snapshot, m, span) for m in spec.metrics if m.event is not None}
     deadline = spec.outcomes.deadline.seconds if spec.outcomes else 0.0
     unread = tuple(f"{name}: {why}" for name, why in snapshot.unread.items() if name in metrics_read(spec))
     return Block(
         start=span.start,
         end=span.end,
         cells=cells,
-        events={name: count for name, count in events.items() if count is not None},
+        events=occurrences(snapshot, spec, span),
         arms=_arms(snapshot, span),
         problems=(*problems, *unread),
         lacking=lacking.paths(snapshot, spec, span),
         passed_over=lacking.passed_over(span.points, span.since, deadline),
     )
+
+
+def occurrences(snapshot: Snapshot, spec: GuardrailPolicySpec, span: Span) -> dict[str, float]:
+    """Return what of the candidate's has not been counted yet, by event metric; unknown ones lack."""
+    found = {m.name: _event(snapshot, m, span) for m in spec.metrics if m.event is not None}
+    return {name: count for name, count in found.items() if count is not None}
 
 
 def recent(
@@ -170,6 +176,7 @@ def _sums(
 def _event(snapshot: Snapshot, metric: Metric, span: Span) -> float | None:
     assert metric.event is not None
     series = snapshot.of(metric.event.metric, span.namespace, span.agent)
+    span = replace(span, start=max(span.start, span.counted.get(metric.name, span.start)))
     sums = _sums(series, {**metric.event.match, "release": span.candidate}, "", span, ())
     return sums.get("")
 

@@ -205,6 +205,19 @@ class Ledger:
             answered=self.answered,
         )
 
+    def alarmed(self, plan: Plan, counts: Mapping[str, float], at: float, autonomy: Autonomy) -> Ledger:
+        """Return the ledger with occurrences counted until ``at``, between two blocks.
+
+        Only where one is forbidden at that level: a single one decides, so that nothing is gained by waiting
+        for the block to end. Nothing else is judged before.
+        """
+        rung = {g.name for g in plan.events if g.forbids(autonomy) and counts.get(g.name, 0) > 0}
+        return replace(
+            self,
+            events={name: exact(n + counts[name]) if name in rung else n for name, n in self.events.items()},
+            events_at={name: at if name in rung else known for name, known in self.events_at.items()},
+        )
+
     def to_json(self) -> str:
         """Return compact JSON that :meth:`from_json` turns into an equal ledger."""
         named = (*(state.strata for state in self.metrics.values()), *self.lacking.values())
@@ -265,7 +278,8 @@ class Ledger:
             forbidden = count if count is not None and guardrail.forbids(autonomy) else 0
             events[name] = exact(self.events.get(name, 0) + forbidden)
             known = count is not None and not block.problems
-            known_at[name] = block.end if known else self.events_at.get(name, self.phase_at)
+            before = self.events_at.get(name, self.phase_at)
+            known_at[name] = max(block.end, before) if known else before
         return events, known_at
 
     def _after_lacking(self, block: Block) -> tuple[dict[str, dict[str, Marks]], dict[str, dict[str, Grown]]]:

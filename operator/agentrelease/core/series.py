@@ -55,6 +55,23 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Picked:
+    """The series of a counter that have these labels."""
+
+    metric: str
+    match: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Source:
+    """Whose counter it is: a revision of an agent."""
+
+    namespace: str
+    agent: str
+    release: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stretch:
     """A part of the past of one agent's revisions, ``(start, end]`` in unix seconds on the grid."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agentrelease.core.audience import belongs
@@ -20,7 +20,8 @@ class Span:
     ``audience`` keeps only series of that audience, ``""`` keeps all. ``since`` is when the exposure began
     under which the block's tasks arrive. Without a ``step`` the whole span is one. ``mirrored`` says that
     the candidate sees copies of stable's requests, and ``paired`` names the metrics that were compared in
-    pairs before: they stay so, and are unknown while their pairs are.
+    pairs before: they stay so, and are unknown while their pairs are. ``counted`` says until when an event
+    metric's occurrences have been counted already, by metric.
     """
 
     namespace: str
@@ -35,6 +36,7 @@ class Span:
     since: float = 0.0
     mirrored: bool = False
     paired: frozenset[str] = frozenset()
+    counted: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def points(self) -> tuple[float, ...]:

@@ -10,6 +10,7 @@ one agent's past is asked for, names of objects are checked to be names.
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import re
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,15 +19,16 @@ import httpx
 
 from agentrelease.core import births
 from agentrelease.core.counters import Sample
-from agentrelease.core.series import Snapshot
+from agentrelease.core.series import Snapshot, Source
 from agentrelease.edges.answers import Groups, Unreadable, data_of, series_of, values_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection, Iterable, Mapping
     from pathlib import Path
 
-    from agentrelease.core.series import Stretch, Target, Wanted
+    from agentrelease.core.series import Picked, Stretch, Target, Wanted
 
+_K = TypeVar("_K")
 _T = TypeVar("_T")
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _OBJECT = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
@@ -86,16 +88,32 @@ class Prometheus:
             return Snapshot(at=0.0, end=0.0, since=0.0, problem=f"Prometheus: {error}")
         end = math.floor((at - self._settle) / self._grid) * self._grid
         start = min(since if since is not None else end, end - self._grid)
+        asking = asyncio.create_task(_gathered({"up": self._down()}))
         series, unread = await _gathered(
             {one.metric: self._range(one.metric, "", (start, end), one.reach) for one in wanted}
         )
+        targets, failed = await asking
         down: frozenset[Target] = frozenset()
         if series:
-            targets, failed = await _gathered({"up": self._down()})
             down = targets.get("up", down)
             unread |= failed
         problem = f"Prometheus: {next(iter(unread.values()))}" if unread and not series else ""
         return Snapshot(at, end, start - self._lookback, series, problem, unread, down)
+
+    async def glance(self, metrics: Iterable[str], since: float) -> Snapshot:
+        """Read counters from ``since`` until now, settled or not."""
+        try:
+            at = await self._time()
+        except Unreadable as error:
+            return Snapshot(at=0.0, end=0.0, since=0.0, problem=f"Prometheus: {error}")
+        series, unread = await _gathered({name: self._range(name, "", (since, at)) for name in metrics})
+        problem = f"Prometheus: {next(iter(unread.values()))}" if unread else ""
+        return Snapshot(at, at, since - self._lookback, series, problem, unread)
+
+    async def totals(self, picked: Iterable[Picked]) -> Mapping[tuple[Picked, Source], float]:
+        """Return counters' values now, by whose they are; what can't be read lacks."""
+        read, _ = await _gathered({one: self._totals(one) for one in picked})
+        return {(one, source): value for one, values in read.items() for source, value in values.items()}
 
     async def past(self, metrics: Iterable[str], stretch: Stretch) -> Snapshot:
         """Read one agent's counters over a stretch of the past; like ``look``, it raises nothing."""
@@ -106,6 +124,19 @@ class Prometheus:
         problem = f"Prometheus: {next(iter(unread.values()))}" if unread else ""
         since = stretch.start - self._lookback
         return Snapshot(stretch.end, stretch.end, since, series, problem, unread)
+
+    async def _totals(self, picked: Picked) -> dict[Source, float]:
+        if not _NAME.fullmatch(picked.metric) or not all(_NAME.fullmatch(label) for label, _ in picked.match):
+            raise Unreadable(f"{picked.metric!r} is no metric name, or a label of it is none")
+        match = "".join(f",{label}={json.dumps(value, ensure_ascii=False)}" for label, value in picked.match)
+        data = await self._query(
+            f'sum by (namespace, agent, release) ({picked.metric}{{agent!=""{match}}})', None
+        )
+        named = ((dict(labels), value) for labels, value in values_of(data, ()).items())
+        return {
+            Source(own.get("namespace", ""), own.get("agent", ""), own.get("release", "")): value
+            for own, value in named
+        }
 
     async def _time(self) -> float:
         data = await self._query("time()", None)
@@ -185,11 +216,11 @@ class Prometheus:
         return b"".join(chunks)
 
 
-async def _gathered(reading: Mapping[str, Awaitable[_T]]) -> tuple[dict[str, _T], dict[str, str]]:
+async def _gathered(reading: Mapping[_K, Awaitable[_T]]) -> tuple[dict[_K, _T], dict[_K, str]]:
     """Return what could be read, and why the rest could not."""
     answers = await asyncio.gather(*reading.values(), return_exceptions=True)
-    read: dict[str, _T] = {}
-    unread: dict[str, str] = {}
+    read: dict[_K, _T] = {}
+    unread: dict[_K, str] = {}
     for name, answer in zip(reading, answers, strict=True):
         if isinstance(answer, Unreadable):
             unread[name] = str(answer)

@@ -2,6 +2,9 @@
 
 Stable's history is read once for each candidate, in the background and in chunks from the newest back.
 Nothing waits for it: a look has it as soon as it is there, or a sentence that says why it is not.
+
+Between looks it listens for what may not happen even once: cheap sums first, and what grew is read whole.
+An alarm that is missed costs nothing but time, for the next look counts the same.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from agentrelease.api.guardrail import GuardrailPolicySpec
     from agentrelease.core.evidence import Block
     from agentrelease.core.series import Snapshot, Stretch
+    from agentrelease.engine.alarms import Alarm
     from agentrelease.engine.guarding import Guardian
     from agentrelease.engine.ports import Evidence
 
@@ -40,15 +44,20 @@ class Lookout:
         self._through: dict[str, float] = {}
         self._pasts: dict[str, Past] = {}
         self._asked: dict[str, tuple[str, asyncio.Task[None]]] = {}
+        self._alarms: dict[str, frozenset[Alarm]] = {}
+        self._heard: dict[Alarm, float] = {}
         self.latest: Snapshot | None = None
+        self.alarm: Snapshot | None = None
 
-    def note(self, key: str, through: float) -> None:
-        """Remember until when a release has taken its evidence."""
+    def note(self, key: str, through: float, alarms: frozenset[Alarm] = frozenset()) -> None:
+        """Remember until when a release has taken its evidence, and which counters may not grow."""
         self._through[key] = through
+        self._alarms[key] = alarms
 
     def forget(self, key: str) -> None:
         """A release needs no evidence any more."""
         self._through.pop(key, None)
+        self._alarms.pop(key, None)
         self._pasts.pop(key, None)
         asked = self._asked.pop(key, None)
         if asked is not None:
@@ -78,6 +87,20 @@ class Lookout:
         found = await self._evidence.look(self._guardian.wanted(), since)
         self.latest = replace(found, pasts=dict(self._pasts))
         return self.latest
+
+    async def listen(self) -> frozenset[str]:
+        """Return the releases of which something grew that may not; never raises."""
+        picked = {picked for alarms in self._alarms.values() for picked, _ in alarms}
+        totals = await self._evidence.totals(picked) if picked else {}
+        grown = {one for one, value in totals.items() if value > self._heard.get(one, value)}
+        self._heard = dict(totals)
+        woken = {key: alarms & grown for key, alarms in self._alarms.items() if alarms & grown}
+        if woken:
+            since = min(self._through[key] for key in woken)
+            metrics = {picked.metric for alarms in woken.values() for picked, _ in alarms}
+            heard = await self._evidence.glance(metrics, since)
+            self.alarm = self.alarm if heard.problem else heard
+        return frozenset(woken)
 
     async def _read(
         self, key: str, candidate: str, stretch: Stretch, spec: GuardrailPolicySpec, grid: float

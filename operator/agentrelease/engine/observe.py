@@ -32,6 +32,7 @@ from agentrelease.core.series import Stretch
 from agentrelease.core.situation import Measured
 from agentrelease.core.skew import CLOCK, skew, unreliable
 from agentrelease.core.span import Span
+from agentrelease.engine.alarms import alarmed, alarms_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from agentrelease.core.guardrails import Plan
     from agentrelease.core.in_effect import Kind
     from agentrelease.core.series import Series, Snapshot
+    from agentrelease.engine.alarms import Alarm
 
 WINDOW = 15.0
 """Seconds over which the traffic share is measured."""
@@ -80,6 +82,7 @@ class Observed:
     outlook: tuple[Outlook, ...] = ()
     wants: Stretch | None = None
     evaluations: tuple[offline.Run, ...] | None = None  # ``None``: as they are stored
+    alarms: frozenset[Alarm] = frozenset()  # counters of which any growth is a breach now
 
 
 HISTORY_BLOCKS = 240
@@ -90,12 +93,19 @@ HISTORY = 7200.0
 
 
 def observe(
-    release: AgentRelease, guarding: Guarding | None, snapshot: Snapshot | None, why: str
+    release: AgentRelease,
+    guarding: Guarding | None,
+    snapshot: Snapshot | None,
+    why: str,
+    alarm: Snapshot | None = None,
 ) -> Observed:
-    """Judge a release on a snapshot; ``why`` is a reason to be blind that is known already."""
+    """Judge a release on a snapshot; ``why`` is a reason to be blind that is known already.
+
+    ``alarm`` is what was heard since then of things that may not happen even once.
+    """
     candidate = release.status.candidate
     if candidate is None:
-        return _watched(release, guarding, snapshot, why)
+        return _watched(release, guarding, snapshot, why, alarm)
     if snapshot is None or snapshot.problem:
         problem = snapshot.problem if snapshot else "no evidence has been read yet"
         return Observed(None, None, Measured(), why or problem)
@@ -111,6 +121,8 @@ def observe(
     problems = (blind,) if blind else _unscraped(release, candidate, snapshot)
     problems += _untold(release, candidate, guarding.spec, snapshot)
     ledger = _absorbed(release, candidate, guarding, snapshot, problems)
+    level = max(intent.exposure(release).autonomy, candidate.permitted)
+    ledger = alarmed(release, candidate.revision, guarding, ledger, level, alarm)
     phase = release.spec.phases[min(candidate.phase_index, len(release.spec.phases) - 1)]
     requirements = _requirements(phase, candidate, _exposed_at(ledger, candidate), guarding.plan.deadline)
     stable = release.status.stable
@@ -119,7 +131,15 @@ def observe(
     if not blind and assessment.blinded:  # a single guardrail's evidence is missing
         blind = assessment.reason
     wants = None if ledger.origin else _history(release, guarding.plan.grid, ledger.phase_at)
-    return Observed(ledger, assessment, measured, blind, wants=wants, evaluations=evaluations)
+    return Observed(
+        ledger,
+        assessment,
+        measured,
+        blind,
+        wants=wants,
+        evaluations=evaluations,
+        alarms=alarms_of(release, candidate.revision, guarding, level),
+    )
 
 
 def _requirements(phase: Phase, candidate: Candidate, since: float, deadline: float) -> Requirements:
@@ -138,7 +158,11 @@ def _requirements(phase: Phase, candidate: Candidate, since: float, deadline: fl
 
 
 def _watched(
-    release: AgentRelease, guarding: Guarding | None, snapshot: Snapshot | None, why: str
+    release: AgentRelease,
+    guarding: Guarding | None,
+    snapshot: Snapshot | None,
+    why: str,
+    alarm: Snapshot | None,
 ) -> Observed:
     """Judge what serves, after its promotion, against the frozen record of what served before."""
     watch, stable = release.status.watch, release.status.stable
@@ -149,6 +173,9 @@ def _watched(
         return Observed(None, None, Measured(), why or problem)
     ledger = _read_ledger(watch.evidence) or Ledger.new(guarding.plan, snapshot.end)
     ledger = ledger.covering(guarding.plan)
+    level = stable.autonomy
+    if snapshot.end <= watch.permitted_until + guarding.plan.grid:
+        level = max(level, watch.permitted)
     if snapshot.end > ledger.through:
         whose = audience.of_candidate(Exposure(weight=ALL), release.spec.phases)
         span = Span(
@@ -161,17 +188,17 @@ def _watched(
             whose,
             step=guarding.plan.grid,
             since=ledger.phase_at,
+            counted=ledger.events_at,
         )
         block = blocks.block(snapshot, guarding.spec, span, (why,) if why else ())
         record = read_reference(release.status.reference)
-        level = stable.autonomy
-        if snapshot.end <= watch.permitted_until + guarding.plan.grid:
-            level = max(level, watch.permitted)
         ledger = ledger.absorb(guarding.plan, block, level, Frozen(record) if record else Absolute())
+    ledger = alarmed(release, stable.revision, guarding, ledger, level, alarm)
     evaluations, previous = _evaluations(release, guarding.plan, snapshot), release.status.previous
     runs = offline.Runs(stable.revision, previous.revision if previous else "", evaluations)
     assessment = assess(guarding.plan, ledger, snapshot.end, Requirements(), runs)
-    return Observed(ledger, assessment, Measured(), why, evaluations=evaluations)
+    alarms = alarms_of(release, stable.revision, guarding, level)
+    return Observed(ledger, assessment, Measured(), why, evaluations=evaluations, alarms=alarms)
 
 
 def _evaluations(release: AgentRelease, plan: Plan, snapshot: Snapshot) -> tuple[offline.Run, ...]:
@@ -288,6 +315,7 @@ def _absorbed(
         paired=frozenset(name for name, state in ledger.metrics.items() if state.paired),
         step=guarding.plan.grid,
         since=_exposed_at(ledger, candidate),
+        counted=ledger.events_at,
     )
     block = blocks.block(snapshot, guarding.spec, span, problems)
     compared = comparison(release, exposure, span.start, guarding.plan.grid)

@@ -31,12 +31,14 @@ class Rhythm:
     """``interval`` is seconds between looks; ``workers`` how many releases are looked at side by side.
 
     Looks are taken ``settle`` seconds after a block of evidence ends, on the same grid of the clock: a
-    look at any other moment would leave the newest block lying for up to an interval.
+    look at any other moment would leave the newest block lying for up to an interval. ``listening`` is
+    seconds between two times that it is listened for what may not happen even once.
     """
 
     interval: float
     workers: int
     settle: float = 0.0
+    listening: float = 1.0
 
     def until_next(self, now: float) -> float:
         """Return the seconds from ``now`` (unix) until the next look; never less than a tenth of one."""
@@ -104,6 +106,13 @@ class Operation:
                 await self._lookout.look()
                 for ref in active:
                     self._queue.add(_key(ref), Band.TICK)
+
+    async def alarms(self) -> None:
+        """Listen between looks for what may not happen even once, and wake whom it concerns, for ever."""
+        while True:
+            await asyncio.sleep(self._rhythm.listening)
+            for key in await self._lookout.listen():
+                self._queue.add(key, Band.LOWER)
 
     async def workers(self) -> None:
         """Work until the queue is shut down and drained."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from agentrelease.core.decision import Decision
     from agentrelease.core.gates import Consent
     from agentrelease.core.recovery import Kept
-    from agentrelease.core.series import Snapshot, Stretch, Wanted
+    from agentrelease.core.series import Picked, Snapshot, Source, Stretch, Wanted
     from agentrelease.core.situation import SlotState
 
 Object = dict[str, Any]
@@ -176,6 +176,12 @@ class Evidence(Protocol):
 
     async def look(self, wanted: Iterable[Wanted], since: float | None) -> Snapshot:
         """Read counters; problems are in the answer, nothing is raised."""
+
+    async def totals(self, picked: Iterable[Picked]) -> Mapping[tuple[Picked, Source], float]:
+        """Return counters' values now, cheaply; what can't be read lacks, nothing is raised."""
+
+    async def glance(self, metrics: Iterable[str], since: float) -> Snapshot:
+        """Read counters from ``since`` until now, settled or not: some of it may still be on its way."""
 
     async def past(self, metrics: Iterable[str], stretch: Stretch) -> Snapshot:
         """Read one agent's counters over a stretch of the past; problems are in the answer."""

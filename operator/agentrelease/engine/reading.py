@@ -70,7 +70,7 @@ class _Reading:
         live = await self._live()
         former = await self._former(desired)
         guarding, why = await self._guarding()
-        observed = observe(release, guarding, self._out.lookout.latest, why)
+        observed = observe(release, guarding, self._out.lookout.latest, why, self._out.lookout.alarm)
         self._recall(guarding, observed)
         situation = Situation(
             release=release,

@@ -57,7 +57,7 @@ class Record:
         if status.candidate is None and status.watch is None:
             self._out.lookout.forget(self._release.key)
         if ledger is not None:
-            self._out.lookout.note(self._release.key, ledger.through)
+            self._out.lookout.note(self._release.key, ledger.through, self._sight.observed.alarms)
         self._entry = self._out.journal.seal(
             self._sight.situation, self._decision, self._sight.now, self._sight.epoch or 0
         )

@@ -1,0 +1,54 @@
+"""What may not happen even once, heard between two blocks of evidence.
+
+A single occurrence decides, so nothing is gained by waiting for the block to end. What is judged by
+statistics waits for its block: that is closed by the clock, never because something happened.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentrelease.core import blocks
+from agentrelease.core.series import Picked, Source
+from agentrelease.core.span import Span
+
+if TYPE_CHECKING:
+    from agentrelease.api.release import AgentRelease
+    from agentrelease.api.vocabulary import Autonomy
+    from agentrelease.core.ledger import Ledger
+    from agentrelease.core.series import Snapshot
+    from agentrelease.engine.observe import Guarding
+
+Alarm = tuple[Picked, Source]
+"""A counter that may not grow, and whose it is."""
+
+
+def alarms_of(release: AgentRelease, revision: str, guarding: Guarding, level: Autonomy) -> frozenset[Alarm]:
+    """Return the counters of a revision that may not grow at all at this level."""
+    source = Source(release.namespace, release.name, revision)
+    forbidden = {g.name for g in guarding.plan.events if g.forbids(level)}
+    events = (m.event for m in guarding.spec.metrics if m.event is not None and m.name in forbidden)
+    return frozenset((Picked(one.metric, tuple(sorted(one.match.items()))), source) for one in events)
+
+
+def alarmed(
+    release: AgentRelease,
+    revision: str,
+    guarding: Guarding,
+    ledger: Ledger,
+    level: Autonomy,
+    alarm: Snapshot | None,
+) -> Ledger:
+    """Count what was heard since the last block."""
+    if alarm is None or alarm.end <= ledger.through:
+        return ledger
+    span = Span(
+        namespace=release.namespace,
+        agent=release.name,
+        candidate=revision,
+        stable=None,
+        start=ledger.through,
+        end=alarm.end,
+        counted=ledger.events_at,
+    )
+    return ledger.alarmed(guarding.plan, blocks.occurrences(alarm, guarding.spec, span), alarm.end, level)

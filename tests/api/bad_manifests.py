@@ -296,6 +296,29 @@ RELEASES = [
         "without delivery.route no phase can mirror",
     ),
     _release(
+        "sessions to drain without a route",
+        {
+            "spec/delivery/route": GONE,
+            "spec/phases/0/mirror": GONE,
+            "spec/phases/0/weight": 1,
+            "spec/rollback/sessions": {"cookie": "arm"},
+        },
+        "spec.rollback",
+        "leave sessions out",
+    ),
+    _release(
+        "a session told by two things",
+        {"spec/rollback/sessions": {"cookie": "arm", "header": "x-arm"}},
+        "spec.rollback.sessions",
+        "exactly one thing: header or cookie",
+    ),
+    _release(
+        "sessions drained for no time",
+        {"spec/rollback/sessions": {"cookie": "arm", "drainFor": "0s"}},
+        "spec.rollback.sessions.drainFor",
+        "answers: cut",
+    ),
+    _release(
         "a cohort by header without a route",
         {"spec/delivery/route": GONE, "spec/phases/0/mirror": GONE, "spec/phases/0/weight": 1},
         "spec.phases",

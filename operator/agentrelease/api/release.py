@@ -44,6 +44,41 @@ class Compensation(Model):
     Example: `undo-writes`."""
 
 
+class Sessions(Model):
+    """How a request says that its session has met the candidate, and what becomes of such sessions."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "has(self.header) != has(self.cookie)",
+                "a session is known by exactly one thing: header or cookie",
+            )
+        )
+    )
+
+    header: str | None = Field(default=None, min_length=1, max_length=64, pattern=r"^[A-Za-z0-9-]+$")
+    """The header in which clients send back the revision that answered them. Example: `x-agent-release`."""
+    cookie: str | None = Field(
+        default=None, min_length=1, max_length=64, pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
+    )
+    """The cookie in which agents give their revision to clients. Example: `agent-release`."""
+    answers: Literal["drain", "cut"] = "drain"
+    """`drain`: a candidate that was rolled back answers such sessions for `drainFor` more, at autonomy
+    `observe`. `cut`: their next request goes to stable. A safety guardrail's breach always cuts. Actions
+    are cut at once either way."""
+    drain_for: Duration = Field(
+        default=Duration("5m"),
+        json_schema_extra=rules(
+            rule(
+                "duration(self) >= duration('1s') && duration(self) <= duration('24h')",
+                "sessions are drained for at least a second and at most a day; to end them at once set "
+                "answers: cut",
+            )
+        ),
+    )
+    """How long; a newer bundle waits so long too. Example: `10m`."""
+
+
 class Rollback(Model):
     """How long missing evidence is borne, where to go back to by hand, and what undoes effects."""
 
@@ -57,6 +92,9 @@ class Rollback(Model):
         default_factory=list, max_length=2, json_schema_extra=keyed_by("effect")
     )
     """Hooks that undo what a rolled-back candidate did to the world, by class of effect."""
+    sessions: Sessions | None = None
+    """Who is in the middle of a conversation with a rolled-back candidate; absent, their next request goes
+    to stable. Needs a route."""
 
 
 class Watch(Model):
@@ -71,6 +109,12 @@ class ReleaseSpec(Model):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
+            rule(
+                "has(self.delivery.route) || !has(self.rollback) || !has(self.rollback.sessions)",
+                "flags can't tell a session in flight from a new one, so without delivery.route none can be "
+                "drained: leave sessions out",
+                field=".rollback",
+            ),
             rule(
                 "has(self.delivery.route) || self.phases.all(p, !has(p.mirror))",
                 "flags can't copy requests, so without delivery.route no phase can mirror: begin with a "

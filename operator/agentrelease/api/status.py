@@ -122,6 +122,8 @@ class Candidate(Model):
     """When the grant before the last lowering has surely lapsed, in Unix seconds; 0 = none is left."""
     fights: list[float] = Field(default_factory=list, max_length=MAX_FIGHTS)
     """When exposure that somebody raised from outside was taken back, in Unix seconds, newest last."""
+    drain_until: float = 0.0
+    """Until when it answers sessions that met it, while it is withdrawn, in Unix seconds; 0 = it doesn't."""
     outcome: Outcome | None = None
     """How it ends, while it is being withdrawn."""
     reason: str = Field(default="", max_length=MAX_MESSAGE)

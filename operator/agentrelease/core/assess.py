@@ -92,6 +92,11 @@ class Assessment:
         return {name: found[name].at for name in self.breached if name in found}
 
     @property
+    def unsafe(self) -> bool:
+        """Whether a safety guardrail is breached."""
+        return any(g.metric_class is MetricClass.SAFETY for g, _ in _breaches(self.grounds))
+
+    @property
     def evidence(self) -> float:
         """The decimal logarithm of the family's e-value for harm."""
         return self.grounds.standing.family / log(10.0)

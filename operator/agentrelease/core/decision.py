@@ -30,9 +30,8 @@ class Direction(StrEnum):
     LOWER = "lower"
 
 
-_LOWERING = INTERVENTIONS | {
-    Move.WITHDRAW, Move.STEP_BACK, Move.DRAIN, Move.RETURN, Move.LOWER_STABLE, Move.RECOVER,
-}  # fmt: skip
+_OUT = {Move.STEP_BACK, Move.DRAIN, Move.WITHDRAW, Move.CUT_SESSIONS}
+_LOWERING = INTERVENTIONS | _OUT | {Move.RETURN, Move.LOWER_STABLE, Move.RECOVER}
 
 
 @dataclass(frozen=True, slots=True)

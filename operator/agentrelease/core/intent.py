@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from agentrelease.api.status import Stage
 from agentrelease.api.vocabulary import OVERRIDE_ANNOTATION, Autonomy
-from agentrelease.core import edits
+from agentrelease.core import draining, edits
 from agentrelease.core.exposure import NOTHING, Exposure, kept
 
 if TYPE_CHECKING:
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 
 def exposure(release: AgentRelease) -> Exposure:
-    """Return the candidate's intended exposure; ``NOTHING`` unless it is in a phase."""
+    """Return the candidate's intended exposure; ``NOTHING`` unless it is in a phase, or drained."""
     candidate = release.status.candidate
+    if candidate is not None and candidate.stage is Stage.WITHDRAWING:
+        return draining.exposure(release, candidate)
     if candidate is None or candidate.stage is not Stage.RUNNING:
         return NOTHING
     return exposure_in(release, candidate)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from agentrelease.api.status import Outcome, Stage
 from agentrelease.api.vocabulary import Action, Autonomy, OnDeadline
-from agentrelease.core import edits
+from agentrelease.core import draining, edits
 from agentrelease.core.assess import Verdict
 from agentrelease.core.interventions import intervene, one_back
 from agentrelease.core.steps import APPROVAL_REQUIRED, Move, Step, candidate_of, withdraw
@@ -18,10 +18,21 @@ if TYPE_CHECKING:
     from agentrelease.core.situation import Situation
 
 
-def finish_withdrawal(s: Situation, _now: float) -> Step | None:
+DRAINING = "Draining"
+"""The cause of a hold that ends by itself, when sessions have been drained."""
+
+
+def finish_withdrawal(s: Situation, now: float) -> Step | None:
     candidate = candidate_of(s)
     if candidate.stage is not Stage.WITHDRAWING:
         return None
+    if candidate.drain_until:
+        if draining.over(s.release, candidate, now):
+            return Step(Move.CUT_SESSIONS, "SessionsCut", "the time to drain sessions is over")
+        rest = candidate.drain_until - now
+        return Step(
+            Move.KEEP, DRAINING, f"sessions that met the candidate are answered for {rest:.0f} s more"
+        )
     missing = _still_exposed(s)
     if missing:
         return Step(Move.KEEP, "RollbackIncomplete", missing)

@@ -171,7 +171,7 @@ def _conditions(
         ),
         (
             "RollbackIncomplete",
-            withdrawing and step.move is Move.KEEP,
+            withdrawing and step.cause == "RollbackIncomplete",
             step.cause if withdrawing else "NoRollback",
             step.reason if withdrawing else "",
         ),

@@ -34,6 +34,7 @@ class Move(StrEnum):
     RAISE_STABLE = "RaiseStable"
     STEP_BACK = "StepBack"
     DRAIN = "Drain"
+    CUT_SESSIONS = "CutSessions"
     WITHDRAW = "Withdraw"
     FINISH = "Finish"
     RETURN = "Return"

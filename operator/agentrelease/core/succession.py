@@ -17,7 +17,7 @@ from agentrelease.api.status import (
     Transition,
     Watching,
 )
-from agentrelease.core import edits, intent, reporting
+from agentrelease.core import draining, edits, intent, reporting
 from agentrelease.core.assess import FRESH_BLOCKS
 from agentrelease.core.drift import DRIFT_UNDONE, fights
 from agentrelease.core.instants import exact_stamp
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def apply(release: AgentRelease, s: Situation, step: Step, now: float) -> ReleaseStatus:
-    status, candidate = release.status, release.status.candidate
+    status = release.status
     match step.move:
         case Move.START:
             # the slot is overwritten, so the previous revision is in no slot any more
@@ -40,22 +40,12 @@ def apply(release: AgentRelease, s: Situation, step: Step, now: float) -> Releas
             changed = fresh.model_copy(update={"candidate": _new_candidate(release, s, now)})
         case Move.ENTER | Move.STEP_BACK:
             changed = _moved(release, step, now)
-        case Move.DRAIN:
-            out: dict[str, object] = {"phase_index": -1, "phase_name": "", "granted": None}
-            changed = _with(status, candidate, stage=Stage.LOADING, blind_since=0.0, **out)
         case Move.CAP | Move.CUT_TOOLS | Move.FALL_BACK | Move.GIVE_BACK:
             changed = _intervened(release, step)
         case Move.LOWER_STABLE | Move.RAISE_STABLE:
             changed = _shifted(release, step, now)
-        case Move.WITHDRAW:
-            changed = _with(
-                status,
-                candidate,
-                stage=Stage.WITHDRAWING,
-                outcome=step.outcome,
-                reason=step.reason[:MAX_MESSAGE],
-                entered_at=now,
-            )
+        case Move.DRAIN | Move.WITHDRAW | Move.CUT_SESSIONS:
+            changed = _taken_out(release, s, step, now)
         case Move.FINISH:
             changed = _finished(status, now)
         case Move.PROMOTE:
@@ -118,6 +108,24 @@ def _served(slot: Slot | None, s: Situation) -> bool:
 def _with(status: ReleaseStatus, candidate: Candidate | None, **changes: object) -> ReleaseStatus:
     assert candidate is not None
     return status.model_copy(update={"candidate": candidate.model_copy(update=changes)})
+
+
+def _taken_out(release: AgentRelease, s: Situation, step: Step, now: float) -> ReleaseStatus:
+    status, candidate = release.status, release.status.candidate
+    if step.move is Move.CUT_SESSIONS:
+        return _with(status, candidate, drain_until=0.0)
+    if step.move is Move.DRAIN:
+        out: dict[str, object] = {"phase_index": -1, "phase_name": "", "granted": None}
+        return _with(status, candidate, stage=Stage.LOADING, blind_since=0.0, **out)
+    return _with(
+        status,
+        candidate,
+        stage=Stage.WITHDRAWING,
+        outcome=step.outcome,
+        reason=step.reason[:MAX_MESSAGE],
+        entered_at=now,
+        drain_until=draining.until(s, step, intent.exposure(release), now),
+    )
 
 
 def _intervened(release: AgentRelease, step: Step) -> ReleaseStatus:

@@ -108,6 +108,8 @@ class Acting:
         """Finish what a crash left half done, and renew the candidate's lease in good time."""
         candidate = self._release.status.candidate
         if candidate is not None and candidate.stage is Stage.WITHDRAWING:
+            if candidate.drain_until:
+                await self._renew(epoch)  # reading is no action: answers are drained with it
             return
         if candidate is not None and candidate.stage is Stage.RUNNING:
             await self._mend(epoch)

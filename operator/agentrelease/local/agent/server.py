@@ -102,7 +102,9 @@ class Agent:
         if isinstance(hosted, str):
             return web.json_response({"error": hosted}, status=503)
         answer = await hosted.conversation.answer(turn, hosted.behaviour)
-        return web.json_response(answer, headers={"x-agent-release": hosted.release})
+        response = web.json_response(answer, headers={"x-agent-release": hosted.release})
+        response.set_cookie("agent-release", hosted.release, httponly=True, samesite="Lax")
+        return response
 
     async def _page(self, _request: web.Request) -> web.Response:
         hosted = self._hosting.releases.values()

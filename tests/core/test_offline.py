@@ -165,6 +165,14 @@ def test_nothing_is_promoted_before_the_evaluation_and_a_breach_has_its_conseque
     assert (line.verdict, line.candidate, line.compared) == (MetricVerdict.HARM, Count(100, 90), "evaluation")
 
 
+def test_a_phase_that_asks_for_no_proof_still_waits_for_the_evaluation() -> None:
+    made = plan(guardrail(), gold())
+    ledger = absorbed(made, [block(0, {"failures": {"": ((1, 0), (9, 1))}})])
+    asked = Requirements(proof=False)
+    assert assess(made, ledger, 60.0, asked, Runs("v2", "v1", (run(),))).verdict is Verdict.PROMOTE
+    assert assess(made, ledger, 60.0, asked, Runs("v2", "v1")).verdict is Verdict.HOLD
+
+
 def test_an_intervention_answers_results_once_and_that_is_kept_in_the_ledger() -> None:
     _, first = judged((run(10, 90),), action=Action.LOWER_AUTONOMY)
     assert first.verdict is Verdict.INTERVENE

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentrelease.api.revision import MAX_DECISIONS, MAX_DROPPED, RevisionStatus
-from agentrelease.core import copies
+from agentrelease.core import copies, packing
 from agentrelease.core.chain import Entry, FaultKind, Link, check, name_of
 from agentrelease.core.record import digest
 
@@ -181,4 +181,4 @@ def test_a_packing_bomb_is_not_unpacked():
     import zlib
 
     bomb = base64.b64encode(zlib.compress(b"[" * 50_000_000, 9)).decode()
-    assert copies.unpacked(bomb) == {}
+    assert packing.unpacked(bomb) == {}

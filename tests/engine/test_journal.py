@@ -11,6 +11,7 @@ from tests.support.stage import AGENT, NAMESPACE, Behaviour, Stage
 from agentrelease.api.revision import MAX_DECISIONS, RevisionStatus
 from agentrelease.core import copies
 from agentrelease.core.chain import FaultKind, Link, check
+from agentrelease.core.packing import packed
 from agentrelease.core.record import replay
 from agentrelease.edges import kinds
 from agentrelease.engine.ports import Ref, Refused, Unavailable
@@ -142,6 +143,56 @@ async def test_an_entry_whose_write_was_not_answered_is_told_when_the_status_sho
     await stage.run(400, until="Promoted")
     assert lost
     await reproduced(stage)
+
+
+@pytest.mark.parametrize("phase", ["Loading", "shadow", "half", "Promoted"])
+async def test_an_entry_whose_writer_was_killed_before_it_told_is_told_by_the_next(phase: str) -> None:
+    stage, _ = await serving()
+    ref = Ref(kinds.AGENT_RELEASE, NAMESPACE, AGENT)
+    killed: list[str] = []
+
+    async def kill(verb: str, about: Ref) -> None:
+        status = stage.cluster.objects[ref]["status"]
+        if about == ref and verb == "replace" and not killed and status["phase"] == phase:
+            killed.append(status["decision"]["hash"])
+            stage.operator = stage.new_operator()  # what the old process remembers is gone with it
+            raise Unavailable("killed after the write")
+
+    await stage.apply("v2", BETTER)
+    stage.cluster.after = kill
+    await stage.run(400, until="Loading")
+    await stage.run(400, until="Promoted")
+    await stage.run(2)
+    assert killed[0] in [entry.hash for entry in stage.entries]
+    await reproduced(stage)
+    head = (await stage.release()).status.decision
+    statuses = [
+        revision(stage, obj.name) for obj in stage.cluster.objects if obj.kind == kinds.AGENT_REVISION
+    ]
+    kept = sorted((link for one in statuses for link in copies.links(one)), key=lambda link: link.sequence)
+    assert check(kept, head, copies.dropped(statuses)) == ()
+
+
+async def test_a_standby_tells_nothing_that_it_did_not_write() -> None:
+    stage, _ = await serving()
+    told = len(stage.entries)
+    stage.operator, stage.epoch = stage.new_operator(), None
+    await stage.run(3)
+    assert len(stage.entries) == told
+    stage.epoch = 2
+    await stage.run(3)
+    assert [entry.hash for entry in stage.entries[told:]] == [stage.entries[told - 1].hash]
+
+
+@pytest.mark.parametrize("text", ["", "bm90IHpsaWI=", packed({"sequence": 7}, 10_000)])
+async def test_a_stored_entry_that_is_not_the_one_its_hash_names_is_not_told(text: str) -> None:
+    stage, _ = await serving()
+    told = len(stage.entries)
+    stage.cluster.objects[Ref(kinds.AGENT_RELEASE, NAMESPACE, AGENT)]["status"]["decisionEntry"] = text
+    stage.operator = stage.new_operator()
+    await stage.run(3)
+    assert len(stage.entries) == told
+    assert stage.told.failures == []
 
 
 async def test_an_entry_whose_status_was_never_written_is_never_told() -> None:

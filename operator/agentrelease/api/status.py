@@ -316,6 +316,10 @@ class Condition(Model):
     """When the status last changed."""
 
 
+MAX_ENTRY = 16_384
+"""Characters of a packed entry in the status; a longer one is only on stdout and in the revision's copy."""
+
+
 class LogHead(Model):
     """The newest entry of the decision log; the next entry carries its hash."""
 
@@ -370,6 +374,8 @@ class ReleaseStatus(Model):
     """The watch after promotion; absent once it is over and while something rolls out."""
     decision: LogHead | None = None
     """The last entry of the decision log; absent before the first."""
+    decision_entry: str = Field(default="", max_length=MAX_ENTRY)
+    """That entry itself, packed, for the operator: what its writer was killed before it could tell."""
     epoch: int = 0
     """The epoch of the operator that wrote this."""
     conditions: list[Condition] = Field(

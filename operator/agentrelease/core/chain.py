@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from agentrelease.api.status import LogHead
 from agentrelease.core.instants import exact_stamp
+from agentrelease.core.packing import unpacked
 from agentrelease.core.record import digest, inputs_of, outcome_of
 from agentrelease.core.steps import Move
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from agentrelease.api.status import ReleaseStatus
     from agentrelease.core.decision import Decision
     from agentrelease.core.situation import Situation
 
@@ -71,6 +73,22 @@ class Entry:
         return LogHead(
             id=self.content["id"], sequence=self.content["sequence"], hash=self.hash, at=self.content["at"]
         )
+
+
+_NAMED = {"namespace", "release", "revision"}
+
+
+def restored(status: ReleaseStatus) -> Entry | None:
+    """Return the newest entry of a status that has it whole; nothing whose hash is not the one it names."""
+    head, content = status.decision, unpacked(status.decision_entry)
+    if head is None or not content or not _whole(Link(head.sequence, head.hash, "", content)):
+        return None
+    if (content.get("id"), content.get("sequence")) != (
+        head.id,
+        head.sequence,
+    ) or not content.keys() >= _NAMED:
+        return None
+    return Entry(content, head.hash)
 
 
 def name_of(sequence: int) -> str:

@@ -6,17 +6,13 @@ is gone is said in ``dropped``. The full stream is on the operator's stdout.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
-import zlib
 from typing import TYPE_CHECKING, Any
-
-import rfc8785
 
 from agentrelease.api.revision import MAX_DECISIONS, MAX_DROPPED, MAX_PACKED, DecisionRecord, Dropped
 from agentrelease.api.status import Outcome
 from agentrelease.core.chain import LONGEST, Link
+from agentrelease.core.packing import packed, unpacked
 from agentrelease.core.steps import Move
 
 if TYPE_CHECKING:
@@ -30,8 +26,6 @@ WHOLE_OBJECT = 208 * 1024
 
 ROOM = 144 * 1024
 """Bytes that the copy may have where the bundle leaves them."""
-
-_UNPACKED = 4 * 1024 * 1024
 
 
 def room_beside(obj: Mapping[str, Any]) -> int:
@@ -68,24 +62,6 @@ def dropped(statuses: Iterable[RevisionStatus]) -> frozenset[int]:
     )
 
 
-def packed(content: Mapping[str, Any]) -> str:
-    """Return an entry as short text; empty when it is too long even so."""
-    text = base64.b64encode(zlib.compress(rfc8785.dumps(content), 9)).decode()
-    return text if len(text) <= MAX_PACKED else ""
-
-
-def unpacked(text: str) -> Mapping[str, Any] | None:
-    """Return the entry that was packed; an entry of nothing for what can't be read, ``None`` for no text."""
-    if not text:
-        return None
-    try:
-        content = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), _UNPACKED)
-        found = json.loads(content)
-    except (binascii.Error, zlib.error, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def _short(entry: Entry) -> DecisionRecord:
     content = entry.content
     outcome = content["outcome"]
@@ -99,7 +75,7 @@ def _short(entry: Entry) -> DecisionRecord:
         sequence=content["sequence"],
         hash=entry.hash,
         previous=content["previous"],
-        entry=packed(content),
+        entry=packed(content, MAX_PACKED),
     )
 
 

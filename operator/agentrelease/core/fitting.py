@@ -45,7 +45,7 @@ def size_of(status: ReleaseStatus) -> int:
 
 def _within_bounds(status: ReleaseStatus) -> ReleaseStatus:
     """Lists keep their newest entries; a ledger that was cut could not be read, so it goes as a whole."""
-    whole = {name: getattr(status, name) for name in ("evidence", "reference")}
+    whole = {name: getattr(status, name) for name in ("evidence", "reference", "decision_entry")}
     return status.model_copy(
         update={
             **{name: "" for name, text in whole.items() if len(text) > (_BOUNDS[name] or 0)},
@@ -67,6 +67,7 @@ def _clipped(entry: Any, field: str) -> Any:
 
 
 _CUTS: tuple[Callable[[ReleaseStatus], ReleaseStatus], ...] = (
+    _with(decision_entry=lambda _: ""),
     _with(outlook=lambda _: []),
     _with(history=lambda s: s.history[-10:]),
     _with(

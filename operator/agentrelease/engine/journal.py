@@ -3,6 +3,8 @@
 * ``seal`` makes the entry that goes into the same status write as its decision.
 * An entry is told once that write is known to have happened. Where its answer was lost, the next look
   sees in the status whether it did.
+* A process that was killed between the write and the telling leaves the entry in the status, whole; the
+  next one to lead tells it. So the newest entry of a release may be told twice, and is never lost.
 * Copies are made in the background after everything else; a failure is told and tried again, and
   nothing waits for it. What doesn't fit the queue is let go: the stream has it.
 """
@@ -14,7 +16,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from agentrelease.core.chain import Entry, sealed
+from agentrelease.core.chain import Entry, restored, sealed
 from agentrelease.core.steps import Move
 from agentrelease.engine.ports import ClusterError, Missing
 
@@ -57,6 +59,7 @@ class Journal:
         self._recorder = recorder
         self._tell = tell
         self._unsure: dict[str, Entry] = {}
+        self._told: dict[str, str] = {}
         self._due: deque[_Due] = deque(maxlen=WAITING)
         self._homeless: dict[str, deque[_Due]] = {}
         self._changed = asyncio.Event()
@@ -80,17 +83,31 @@ class Journal:
             self._unsure.pop(next(iter(self._unsure)))
         self._unsure[key] = entry
 
-    def seen(self, release: AgentRelease) -> None:
-        """Take a status as it is stored: the entry that it names has happened, and is told now."""
-        entry, head = self._unsure.get(release.key), release.status.decision
-        if entry is None or head is None or head.hash != entry.hash:
+    def seen(self, release: AgentRelease, *, leading: bool) -> None:
+        """Take a status as it is stored: the entry that it names has happened, and is told now.
+
+        One that this process did not write is told by whoever leads.
+        """
+        head = release.status.decision
+        if head is None or self._told.get(release.key) == head.hash:
             return
-        del self._unsure[release.key]
+        entry = self._unsure.get(release.key)
+        if entry is not None and entry.hash == head.hash:
+            del self._unsure[release.key]
+        else:
+            entry = restored(release.status) if leading else None
+        if entry is None:
+            return
+        self._told[release.key] = entry.hash
         self._tell(entry)
         about = str(entry.content["revision"])
         waiting = [replace(due, revision=about) for due in self._homeless.pop(release.key, ())]
         self._due.extend([*waiting, _Due(release.key, release.namespace, about, entry)])
         self._changed.set()
+
+    def forget(self, key: str) -> None:
+        """Drop what is kept of a release that is gone."""
+        self._told.pop(key, None)
 
     async def flush(self) -> bool:
         """Copy what is due; return whether nothing has to be tried again soon."""

@@ -44,8 +44,9 @@ class Reconciler:
             return Result()
         if release is None:
             self._out.keeper.gone(key)
+            self._out.journal.forget(key)
             return Result()
-        self._out.journal.seen(release)
+        self._out.journal.seen(release, leading=self._out.epoch() is not None)
         self._out.keeper.seen(release)
         return await _look(self._out, release)
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from agentrelease.api.status import MAX_ENTRY
 from agentrelease.core import intent
 from agentrelease.core.exposure import ALL
+from agentrelease.core.packing import packed
 from agentrelease.core.reference import write_reference
 from agentrelease.core.steps import INTERVENTIONS, Move
 from agentrelease.engine.observe import ledger_of
@@ -40,7 +42,7 @@ class Record:
         if self._entry is not None:
             self._out.journal.writing(self._release.key, self._entry)
         written = await self._out.releases.write_status(self._release, self.status)
-        self._out.journal.seen(written)
+        self._out.journal.seen(written, leading=self._sight.epoch is not None)
         return written
 
     def _complete(self) -> ReleaseStatus:
@@ -63,6 +65,7 @@ class Record:
         )
         if self._entry is not None:
             update["decision"] = self._entry.head
+            update["decision_entry"] = packed(self._entry.content, MAX_ENTRY)
         return status.model_copy(update=update)
 
     def _entered(self) -> dict[str, object]:

@@ -840,6 +840,28 @@ POLICIES = [
         "set maxHarm too",
     ),
     _policy(
+        "missing requests without a router",
+        {
+            "spec/metrics/0/ratio": GONE,
+            "spec/metrics/0/worseWhen": GONE,
+            "spec/metrics/0/missing": {},
+        },
+        "spec.router",
+        "say in `router` where it counts them",
+    ),
+    _policy(
+        "a router that tells no Service from another",
+        {"spec/router": {"requests": {"metric": "sent"}, "service": {"cluster": "all"}}},
+        "spec.router.service",
+        "write {service} in one of the values",
+    ),
+    _policy(
+        "a router's label that breaks out of a query",
+        {"spec/router": {"requests": {"metric": "sent"}, "service": {"cluster": '{service}"} or {a="'}}},
+        "spec.router.service",
+        "should match",
+    ),
+    _policy(
         "a label window on tasks that count at once",
         {"spec/metrics/0/labelWindow": "10m"},
         "spec.metrics[0].labelWindow",

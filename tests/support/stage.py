@@ -113,6 +113,9 @@ class Stage:
         self.accepts_routes = True
         self.cohort_visits = True  # anybody of the cohort sends requests
         self.cohort_told = True  # agents report the cohort's tasks as internal
+        self.refuses: dict[str, float] = {}  # by revision, the share of requests that no task begins for
+        self.routes = True  # the router's counters are there
+        self.routed: dict[str, list[tuple[float, int]]] = {}  # by Service
         self.missing: set[str] = set()  # metrics that nobody exports any more
         self.evaluations: dict[str, tuple[float, dict[str, float]]] = {}  # by revision: cases, results
         self.joins = False  # a joiner counts pairs: what is hard for one agent is hard for the other
@@ -299,9 +302,23 @@ class Stage:
                 hardness = self._join(revision, mirrored)
             met = self.rate // 10 if revision == cohort and self.cohort_visits else 0
             told = met if self.cohort_told else 0
+            self._send(revision, ordinary + mirrored + met)
+            lost = self.refuses.get(revision, 0.0)
+            if lost:
+                ordinary -= sum(self.random.random() < lost for _ in range(ordinary))
+                mirrored -= sum(self.random.random() < lost for _ in range(mirrored))
             self._work(revision, ordinary + mirrored + met - told, hardness=hardness)
             self._work(revision, told, "internal")
             self.exposed.append((self.now, revision, weight))
+
+    def _send(self, revision: str, requests: int) -> None:
+        """Count requests as a router does: by Service, whether or not anybody takes them up."""
+        for slot in ("blue", "green"):
+            service = f"{AGENT}-{slot}"
+            samples = self.routed.setdefault(service, [])
+            if self._revision_of(service) == revision:
+                samples.append((self.now + 0.9, (samples[-1][1] if samples else 0) + requests))
+                del samples[:-HOLD]
 
     def _join(self, candidate: str, copies: int) -> list[float]:
         """Count pairs of answers to the same requests, and return how hard each request is."""
@@ -353,6 +370,15 @@ class Stage:
             end=self.now,
             since=self.now - HOLD,
             series={name: {key: tuple(series)} for name, series in self._series().items()},
+            routed={"sent": self._router()} if self.routes else {},
+        )
+
+    def _router(self) -> tuple[Series, ...]:
+        """The router's counter of requests sent, by Service."""
+        return tuple(
+            Series({"to": f"{NAMESPACE}/{service}"}, tuple(Sample(at, value) for at, value in samples))
+            for service, samples in self.routed.items()
+            if samples
         )
 
     async def totals(self, picked: Iterable[Picked]) -> dict[tuple[Picked, Source], float]:

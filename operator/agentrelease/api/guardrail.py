@@ -17,6 +17,7 @@ from agentrelease.api.vocabulary import Action, Autonomy, MetricClass
 MetricName = Annotated[str, Field(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$", max_length=200)]
 LabelName = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=63)]
 LabelValue = Annotated[str, Field(max_length=128)]
+_OF_SERVICE = r"^([a-zA-Z0-9_.:/|-]|\{service\}|\{namespace\})+$"
 _LABELS = rule(
     "self.all(label, label.matches('^[a-zA-Z_][a-zA-Z0-9_]{0,62}$') && !label.startsWith('__'))",
     "a label's name is a letter or underscore, then letters, digits and underscores, at most 63",
@@ -109,6 +110,32 @@ class Offline(Model):
     """What is compared: the share of cases that passed, or the mean score between 0 and 1."""
 
 
+class Missing(Model):
+    """Requests without a task; there is nothing to set but the margins."""
+
+
+class Router(Model):
+    """Where the router counts the requests that it sends to each Service."""
+
+    requests: Selector
+    """Counts requests sent. Example: `{metric: envoy_cluster_upstream_rq_total}`."""
+    retries: Selector | None = None
+    """Counts those of them that repeat another one; they are taken off."""
+    service: dict[str, Annotated[str, Field(max_length=200, pattern=_OF_SERVICE)]] = Field(
+        min_length=1,
+        max_length=4,
+        json_schema_extra=rules(
+            _LABELS,
+            rule(
+                "self.exists(label, self[label].contains('{service}'))",
+                "no label tells one Service from another: write {service} in one of the values",
+            ),
+        ),
+    )
+    """Labels that a Service's series have; `{service}` and `{namespace}` stand for the slot's.
+    Example: `{destination_service_name: "{service}", destination_service_namespace: "{namespace}"}`."""
+
+
 class Margin(Model):
     """A bound on the candidate's bad rate: ``relative × stable + absolute``."""
 
@@ -126,7 +153,7 @@ _RATIO_READS = (
     "[self.ratio.of.metric, has(self.ratio.good) ? self.ratio.good.metric : self.ratio.of.metric, "
     "has(self.ratio.bad) ? self.ratio.bad.metric : self.ratio.of.metric]"
 )
-_BAD_RATE = "[has(self.ratio), has(self.latency), has(self.cost)].exists(given, given)"
+_BAD_RATE = "[has(self.ratio), has(self.latency), has(self.cost), has(self.missing)].exists(given, given)"
 _AT_ZERO = "(has(self.{0}.absolute) ? self.{0}.absolute : 0.0)"
 _AT_ONE = "((has(self.{0}.relative) ? self.{0}.relative : 1.0) + " + _AT_ZERO + ")"
 
@@ -156,9 +183,10 @@ class Metric(Model):
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
-                "[has(self.ratio), has(self.event), has(self.latency), has(self.cost), has(self.offline)]"
+                "[has(self.ratio), has(self.event), has(self.latency), has(self.cost), has(self.offline), "
+                "has(self.missing)]"
                 ".filter(given, given).size() == 1",
-                "a guardrail measures exactly one of ratio, event, latency, cost, offline",
+                "a guardrail measures exactly one of ratio, event, latency, cost, offline, missing",
             ),
             rule(
                 "!has(self.offline) || has(self.floor) || has(self.ceiling) || has(self.tolerance)",
@@ -252,6 +280,8 @@ class Metric(Model):
     """Mean cost of a task."""
     offline: Offline | None = None
     """Results of an evaluation of this very revision; absent, incomplete or broken ones are never a pass."""
+    missing: Missing | None = None
+    """The share of requests that the router sent and no agent began a task for; needs `spec.router`."""
     pairs: (
         Annotated[str, Field(pattern=r"^[a-zA-Z0-9]([-a-zA-Z0-9_.:]*[a-zA-Z0-9])?$", max_length=63)] | None
     ) = None
@@ -350,6 +380,11 @@ class GuardrailPolicySpec(Model):
                 "evidence goes stale before the release counts as blind: staleAfter <= blindAfter",
                 field=".blindAfter",
             ),
+            rule(
+                "has(self.router) || !self.metrics.exists(m, has(m.missing))",
+                "only a router can tell which requests are missing: say in `router` where it counts them",
+                field=".router",
+            ),
         )
     )
 
@@ -368,6 +403,8 @@ class GuardrailPolicySpec(Model):
     """Missing for longer than this, exposure is stepped down."""
     outcomes: Outcomes | None = None
     """How long a task may take before it counts as failed. Absent, one that never ends is not counted."""
+    router: Router | None = None
+    """The router's own counters, by which the split is measured. Absent, agents' counters have to do."""
     metrics: list[Metric] = Field(min_length=1, max_length=24, json_schema_extra=keyed_by("name"))
     """The guardrails. A release is promoted only when none stands in its way."""
 

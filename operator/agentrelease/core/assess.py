@@ -15,7 +15,7 @@ from agentrelease.api.vocabulary import Action, MetricClass
 from agentrelease.core import pairs, report, words
 from agentrelease.core.evidence import ALL
 from agentrelease.core.grounds import Grounds, counts, margin_of
-from agentrelease.core.guardrails import MetricVerdict
+from agentrelease.core.guardrails import Kind, MetricVerdict
 from agentrelease.core.offline import Runs
 
 if TYPE_CHECKING:
@@ -242,7 +242,8 @@ def _missing(grounds: Grounds, requirements: Requirements) -> dict[str, float]:
 
 def _samples(grounds: Grounds, key: str) -> float:
     """Candidate exposures that every tested metric has in this phase."""
-    found = [counts(state, key)[0].n for state in grounds.ledger.metrics.values()]
+    states = grounds.ledger.metrics
+    found = [counts(states[g.name], key)[0].n for g in grounds.plan.tested if g.kind is not Kind.MISSING]
     return min(found, default=grounds.ledger.mismatch.candidate)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from agentrelease.core import lacking, offline, pairs
+from agentrelease.core import lacking, offline, pairs, routing
 from agentrelease.core.evidence import Block, Cell, Count, stratum_key
 from agentrelease.core.overdue import STARTED
 from agentrelease.core.span import Span
@@ -48,8 +48,7 @@ def metrics_read(spec: GuardrailPolicySpec) -> frozenset[str]:
 
 def block(snapshot: Snapshot, spec: GuardrailPolicySpec, span: Span, problems: tuple[str, ...] = ()) -> Block:
     """Return the evidence of one release in ``(span.start, span.end]``."""
-    strata = tuple(spec.strata.labels)
-    cells = {m.name: _cells(snapshot, m, span, strata) for m in _tested(spec)}
+    cells = {m.name: _cells(snapshot, spec, m, span) for m in _tested(spec)}
     deadline = spec.outcomes.deadline.seconds if spec.outcomes else 0.0
     unread = tuple(f"{name}: {why}" for name, why in snapshot.unread.items() if name in metrics_read(spec))
     return Block(
@@ -57,9 +56,9 @@ def block(snapshot: Snapshot, spec: GuardrailPolicySpec, span: Span, problems: t
         end=span.end,
         cells=cells,
         events=occurrences(snapshot, spec, span),
-        arms=_arms(snapshot, span),
+        arms=_arms(snapshot, spec, span),
         problems=(*problems, *unread),
-        lacking=lacking.paths(snapshot, spec, span),
+        lacking={**lacking.paths(snapshot, spec, span), **routing.paths(snapshot, spec, span)},
         passed_over=lacking.passed_over(span.points, span.since, deadline),
     )
 
@@ -90,7 +89,10 @@ def _selectors(metric: Metric) -> Iterable[Selector]:
         yield from (s for s in (ratio.good, ratio.bad, ratio.of) if s is not None)
 
 
-def _cells(snapshot: Snapshot, metric: Metric, span: Span, strata: tuple[str, ...]) -> Mapping[str, Cell]:
+def _cells(snapshot: Snapshot, spec: GuardrailPolicySpec, metric: Metric, span: Span) -> Mapping[str, Cell]:
+    strata = tuple(spec.strata.labels)
+    if metric.missing is not None:
+        return routing.cells(snapshot, spec, span)
     paired = _paired(snapshot, metric, span, strata)
     if paired is not None:
         return paired
@@ -181,11 +183,14 @@ def _event(snapshot: Snapshot, metric: Metric, span: Span) -> float | None:
     return sums.get("")
 
 
-def _arms(snapshot: Snapshot, span: Span) -> dict[str, tuple[float, float]]:
+def _arms(snapshot: Snapshot, spec: GuardrailPolicySpec, span: Span) -> dict[str, tuple[float, float]]:
     """Return both arms' tasks in ordinary traffic; nothing when either arm is unknown.
 
     Tasks are counted as they begin, where both arms do: one that hangs was sent all the same.
     """
+    if spec.router is not None and span.services.candidate:
+        both = routing.arms(snapshot, spec, span)
+        return {"": both} if both is not None else {}
     for name in (STARTED, TASKS):
         series = snapshot.of(name, span.namespace, span.agent)
         candidate = _sums(series, {"release": span.candidate}, span.audience, span, ())

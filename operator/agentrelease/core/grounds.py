@@ -101,7 +101,7 @@ class Grounds:
         """Expected further candidate tasks until harm is excluded, by group that has to pass."""
         state = self.ledger.metrics[guardrail.name]
         found = {"": self._needed(guardrail, "", log_safety(state))}
-        for group in self.plan.required:
+        for group in self.plan.groups(guardrail):
             found[group] = self._needed(guardrail, group, state.required.get(group, 0) / UNIT)
         return found
 

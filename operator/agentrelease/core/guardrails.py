@@ -34,6 +34,7 @@ class Kind(StrEnum):
     COST = "cost"
     EVENT = "event"
     OFFLINE = "offline"
+    MISSING = "missing"
 
 
 class MetricVerdict(StrEnum):
@@ -175,6 +176,10 @@ class Plan:
     def absolute(self) -> bool:
         """Whether anything can be judged without a comparison: by a ceiling or a floor."""
         return any(g.bound is not None for g in self.tested)
+
+    def groups(self, guardrail: Guardrail) -> tuple[str, ...]:
+        """The strata that a guardrail has to show safe by themselves; a router knows of none."""
+        return () if guardrail.kind is Kind.MISSING else self.required
 
     @property
     def events(self) -> tuple[Guardrail, ...]:

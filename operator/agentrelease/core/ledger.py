@@ -184,7 +184,9 @@ class Ledger:
         for guardrail in plan.tested:
             name = guardrail.name
             state = self.metrics.get(name) or wealth.new_metric(Onset(before), self.phase_at)
-            cells = unanswered.joined(block.cells.get(name, {}), grown.get(guardrail.lacking, {}))
+            cells = unanswered.joined(
+                block.cells.get(name, {}), grown.get(guardrail.lacking, {}), guardrail.kind
+            )
             ripe = block.start >= self.phase_at + guardrail.window
             metrics[name] = wealth.absorb(guardrail, state, cells, replace(step, ripe=ripe), phi[name])
         events, events_at = self._after_events(plan, block, autonomy)

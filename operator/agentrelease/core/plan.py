@@ -15,6 +15,7 @@ from agentrelease.api.vocabulary import MetricClass
 from agentrelease.core.evidence import stratum_key
 from agentrelease.core.guardrails import Guardrail, Kind, Margin, Offline, Plan, PlanError
 from agentrelease.core.overdue import ALL_TASKS, DURATIONS, FINISHED
+from agentrelease.core.routing import ROUTED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,7 +57,7 @@ def compile_plan(
     weights = _weights(spec.metrics)
     deadline = spec.outcomes.deadline.seconds if spec.outcomes else 0.0
     guardrails = tuple(
-        replace(_guardrail(metric, weight, f"metrics[{place}]"), lacking=lacking(metric, deadline))
+        _due(_guardrail(metric, weight, f"metrics[{place}]"), lacking(metric, deadline), deadline)
         for place, (metric, weight) in enumerate(zip(spec.metrics, weights, strict=True))
     )
     plan = Plan(
@@ -84,6 +85,8 @@ def lacking(metric: api.Metric, deadline: float) -> str:
     cost nobody knows, and an event is what was seen.
     """
     ratio, latency = metric.ratio, metric.latency
+    if metric.missing is not None:
+        return ROUTED
     if not deadline:
         return ""
     if latency is not None:
@@ -121,6 +124,7 @@ def join(specs: Sequence[api.GuardrailPolicySpec]) -> api.GuardrailPolicySpec:
                 "false_rollback": min(first.false_rollback, other.false_rollback),
                 "stale_after": min(first.stale_after, other.stale_after, key=lambda span: span.seconds),
                 "blind_after": min(first.blind_after, other.blind_after, key=lambda span: span.seconds),
+                "router": _one_router(first, other),
                 "outcomes": min(
                     filter(None, (first.outcomes, other.outcomes)),
                     key=lambda outcomes: outcomes.deadline.seconds,
@@ -129,6 +133,19 @@ def join(specs: Sequence[api.GuardrailPolicySpec]) -> api.GuardrailPolicySpec:
             }
         )
     return first
+
+
+def _due(guardrail: Guardrail, kind: str, deadline: float) -> Guardrail:
+    """Add which tasks are bad without an outcome; another deadline is another wording of what is counted."""
+    terms = f"{guardrail.terms}/{deadline:g}" if kind and deadline else guardrail.terms
+    return replace(guardrail, lacking=kind, terms=terms)
+
+
+def _one_router(first: api.GuardrailPolicySpec, other: api.GuardrailPolicySpec) -> api.Router | None:
+    named = [one.router for one in (first, other) if one.router is not None]
+    if len(named) == 2 and named[0] != named[1]:
+        raise PlanError("router", "two policies name different routers; one release has one")
+    return named[0] if named else None
 
 
 def _guardrail(metric: api.Metric, weight: float, path: str) -> Guardrail:
@@ -190,7 +207,8 @@ def _kind(metric: api.Metric, path: str) -> Kind:
     if len(given) != 1:
         raise PlanError(
             path,
-            f"{metric.name} needs exactly one of ratio, event, latency, cost and offline, not {len(given)}",
+            f"{metric.name} needs exactly one of ratio, event, latency, cost, offline and missing, "
+            f"not {len(given)}",
         )
     if metric.ratio is not None and (metric.ratio.good is None) == (metric.ratio.bad is None):
         raise PlanError(f"{path}.ratio", f"{metric.name} needs exactly one of good and bad")

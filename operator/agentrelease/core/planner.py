@@ -117,7 +117,7 @@ def needs(plan: Plan, traffic: Traffic, rates: Mapping[str, float], horizon: flo
         if smallest is not None:
             tasks = to_detect(guardrail, plan.false_rollback, smallest, rate, traffic.ratio)
             bad = tasks * (smallest - rate)
-        for group in ("", *plan.required):
+        for group in ("", *plan.groups(guardrail)):
             tasks = to_promote(guardrail, rate, traffic.ratio, alone=bool(group))
             tasks /= traffic.groups.get(group, 0.1) if group else 1.0
             found.append(Need(guardrail.name, group, tasks, tasks / traffic.candidate, smallest, bad))

@@ -48,10 +48,14 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A counter to read. ``reach`` is seconds before a block, beyond the look-back, that are needed too."""
+    """A counter to read. ``reach`` is seconds before a block, beyond the look-back, that are needed too.
+
+    ``labels`` pick a router's series by the values that each may have; an agent's are all read.
+    """
 
     metric: str
     reach: float = 0.0
+    labels: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ class Snapshot:
     time that the samples reach back to. ``series`` is metric → (namespace, agent) → series. ``problem``
     says why nothing here may be relied on; ``unread`` says it for single metrics. ``down`` are targets that
     could not be scraped when last tried (``up`` is 0). ``pasts`` has stable's history by release, for those
-    that asked for it.
+    that asked for it. ``routed`` is metric → series of the router's own.
     """
 
     at: float
@@ -110,6 +114,7 @@ class Snapshot:
     unread: Mapping[str, str] = field(default_factory=dict)
     down: frozenset[Target] = frozenset()
     pasts: Mapping[str, Past] = field(default_factory=dict)
+    routed: Mapping[str, tuple[Series, ...]] = field(default_factory=dict)
 
     def of(self, metric: str, namespace: str, agent: str) -> tuple[Series, ...]:
         """Return the series of one agent."""

@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Services:
+    """The Services of the two arms, in the release's namespace; empty for none."""
+
+    candidate: str = ""
+    stable: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Span:
     """One release's part of a look: ``(start, end]`` in unix seconds, on a grid of ``step`` seconds.
 
@@ -21,7 +29,8 @@ class Span:
     under which the block's tasks arrive. Without a ``step`` the whole span is one. ``mirrored`` says that
     the candidate sees copies of stable's requests, and ``paired`` names the metrics that were compared in
     pairs before: they stay so, and are unknown while their pairs are. ``counted`` says until when an event
-    metric's occurrences have been counted already, by metric.
+    metric's occurrences have been counted already, by metric. ``services`` are those that the router
+    sends the arms' requests to.
     """
 
     namespace: str
@@ -37,6 +46,7 @@ class Span:
     mirrored: bool = False
     paired: frozenset[str] = frozenset()
     counted: Mapping[str, float] = field(default_factory=dict)
+    services: Services = Services()
 
     @property
     def points(self) -> tuple[float, ...]:

@@ -92,5 +92,5 @@ def log_safety(state: MetricState) -> float:
 def safe(plan: Plan, guardrail: Guardrail, state: MetricState) -> bool:
     """Whether max harm is excluded, over all strata and in each required group by itself."""
     bound = -log(guardrail.alpha)
-    groups = all(state.required.get(group, 0) / UNIT >= bound for group in plan.required)
+    groups = all(state.required.get(group, 0) / UNIT >= bound for group in plan.groups(guardrail))
     return log_safety(state) >= bound and groups

@@ -23,6 +23,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from agentrelease.core.evidence import MAX_STRATA, OTHER, Cell, Count
+from agentrelease.core.guardrails import Kind
 from agentrelease.core.rounding import exact
 
 if TYPE_CHECKING:
@@ -69,25 +70,33 @@ def follow(
     return after, grown
 
 
-def joined(cells: Mapping[str, Cell], grown: Mapping[str, Grown]) -> Mapping[str, Cell]:
+def joined(
+    cells: Mapping[str, Cell], grown: Mapping[str, Grown], kind: Kind = Kind.RATIO
+) -> Mapping[str, Cell]:
     """Return a block's cells with the tasks without an outcome in them: exposures that ended badly.
 
     Nothing joins what is unknown, nor pairs of answers to one request, which count the missing themselves.
+    Requests that a router sent are exposures already.
     """
     if not cells or any(cell.both is not None for cell in cells.values()):
         return cells
     found = dict(cells)
     for stratum, more in grown.items():
         cell = found.get(stratum, Cell())
-        candidate, stable = _with(cell.candidate, more.candidate), _with(cell.stable, more.stable)
+        candidate, stable = (
+            _with(count, one, exposed=kind is Kind.MISSING)
+            for count, one in ((cell.candidate, more.candidate), (cell.stable, more.stable))
+        )
         found[stratum] = replace(cell, candidate=candidate, stable=stable)
     return found
 
 
-def _with(count: Count | None, more: float) -> Count | None:
+def _with(count: Count | None, more: float, *, exposed: bool) -> Count | None:
     if not more:
         return count
-    return Count(more, more) if count is None else Count(count.n + more, count.x + more)
+    if count is None:
+        return None if exposed else Count(more, more)
+    return Count(count.n if exposed else count.n + more, count.x + more)
 
 
 def _follow(mark: Mark | None, path: Path | None, passed_over: int) -> tuple[Mark | None, float]:

@@ -13,6 +13,7 @@ import asyncio
 import json
 import math
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
@@ -26,12 +27,13 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection, Iterable, Mapping
     from pathlib import Path
 
-    from agentrelease.core.series import Picked, Stretch, Target, Wanted
+    from agentrelease.core.series import Picked, Series, Stretch, Target, Wanted
 
 _K = TypeVar("_K")
 _T = TypeVar("_T")
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _OBJECT = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_SERVICE = re.compile(r"[a-zA-Z0-9_.:/|-]+")
 MAX_ANSWER = 64 * 1024 * 1024
 PARALLEL = 4
 
@@ -82,6 +84,7 @@ class Prometheus:
 
     async def look(self, wanted: Iterable[Wanted], since: float | None) -> Snapshot:
         """Read counters from ``since`` (the oldest block start needed; ``None`` = one block) until now."""
+        wanted = tuple(wanted)
         try:
             at = await self._time()
         except Unreadable as error:
@@ -90,7 +93,14 @@ class Prometheus:
         start = min(since if since is not None else end, end - self._grid)
         asking = asyncio.create_task(_gathered({"up": self._down()}))
         series, unread = await _gathered(
-            {one.metric: self._range(one.metric, "", (start, end), one.reach) for one in wanted}
+            {
+                one.metric: self._range(one.metric, "", (start, end), one.reach)
+                for one in wanted
+                if not one.labels
+            }
+        )
+        routed, silent = await _gathered(
+            {one.metric: self._routed(one, (start, end)) for one in wanted if one.labels}
         )
         targets, failed = await asking
         down: frozenset[Target] = frozenset()
@@ -98,7 +108,9 @@ class Prometheus:
             down = targets.get("up", down)
             unread |= failed
         problem = f"Prometheus: {next(iter(unread.values()))}" if unread and not series else ""
-        return Snapshot(at, end, start - self._lookback, series, problem, unread, down)
+        unread |= silent
+        since = start - self._lookback
+        return Snapshot(at, end, since, series, problem, unread, down, routed=routed)
 
     async def glance(self, metrics: Iterable[str], since: float) -> Snapshot:
         """Read counters from ``since`` until now, settled or not."""
@@ -177,6 +189,17 @@ class Prometheus:
         watched = WATCHED * self._lookback
         return {key: births.joined(series, earlier, start, watched) for key, series in groups.items()}
 
+    async def _routed(self, one: Wanted, block: tuple[float, float]) -> tuple[Series, ...]:
+        """Read a router's counter; what it showed first is only a point to count from."""
+        if not _NAME.fullmatch(one.metric):
+            raise Unreadable(f"{one.metric!r} is no metric name")
+        start, end = block
+        milliseconds = math.ceil((end - start + self._lookback + one.reach) * 1000)
+        picked = ",".join(f'{label}=~"{_any_of(values)}"' for label, values in one.labels)
+        data = await self._query(f"{one.metric}{{{picked}}}[{milliseconds}ms]", end)
+        found = series_of(data, self._replicas)
+        return tuple(replace(series, from_zero=False) for group in found.values() for series in group)
+
     async def _earlier(self, name: str, key: tuple[str, str], at: float) -> dict[births.Labels, Sample]:
         """Return the last samples of one agent's series before ``at``; none for what is not our object."""
         namespace, agent = key
@@ -229,6 +252,15 @@ async def _gathered(reading: Mapping[_K, Awaitable[_T]]) -> tuple[dict[_K, _T], 
         else:
             read[name] = answer
     return read, unread
+
+
+def _any_of(values: Iterable[str]) -> str:
+    """Return a pattern of exactly these values, which nothing can break out of."""
+    values = tuple(values)
+    for value in values:
+        if not _SERVICE.fullmatch(value):
+            raise Unreadable(f"{value!r} can't name a Service in a router's label")
+    return "|".join("".join(f"[{c}]" if c in ".|" else c for c in value) for value in values)
 
 
 def _equal(labels: Mapping[str, str]) -> str:

@@ -5,12 +5,12 @@ Pure but for nothing: everything comes in as values, so a recorded look gives th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from typing import TYPE_CHECKING
 
 from agentrelease.api.status import Stage
-from agentrelease.core import audience, blocks, intent, lacking, offline
+from agentrelease.core import audience, blocks, intent, lacking, offline, routing
 from agentrelease.core.assess import Assessment, Requirements, assess
 from agentrelease.core.evidence import (
     Absolute,
@@ -31,7 +31,7 @@ from agentrelease.core.reference import read_reference
 from agentrelease.core.series import Stretch
 from agentrelease.core.situation import Measured
 from agentrelease.core.skew import CLOCK, skew, unreliable
-from agentrelease.core.span import Span
+from agentrelease.core.span import Services, Span
 from agentrelease.engine.alarms import alarmed, alarms_of
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def observe(
     if snapshot is None or snapshot.problem:
         problem = snapshot.problem if snapshot else "no evidence has been read yet"
         return Observed(None, None, Measured(), why or problem)
-    measured = _measured(release, candidate, snapshot)
+    measured = _measured(release, candidate, guarding.spec if guarding else None, snapshot)
     if guarding is None:
         return Observed(None, None, measured, why)
     blind = why or _boundless(release, guarding.plan) or _stale(release, candidate, guarding, snapshot)
@@ -120,6 +120,7 @@ def observe(
         return Observed(None, None, measured, blind, forecast, wants, evaluations)
     problems = (blind,) if blind else _unscraped(release, candidate, snapshot)
     problems += _untold(release, candidate, guarding.spec, snapshot)
+    problems += _unrouted(release, candidate, guarding.spec, snapshot)
     ledger = _absorbed(release, candidate, guarding, snapshot, problems)
     level = max(intent.exposure(release).autonomy, candidate.permitted)
     ledger = alarmed(release, candidate.revision, guarding, ledger, level, alarm)
@@ -316,6 +317,7 @@ def _absorbed(
         step=guarding.plan.grid,
         since=_exposed_at(ledger, candidate),
         counted=ledger.events_at,
+        services=_services(release, candidate),
     )
     block = blocks.block(snapshot, guarding.spec, span, problems)
     compared = comparison(release, exposure, span.start, guarding.plan.grid)
@@ -389,7 +391,38 @@ def _of(series: tuple[Series, ...], revision: str) -> tuple[Series, ...]:
 # ---- measured exposure -----------------------------------------------------------------------------
 
 
-def _measured(release: AgentRelease, candidate: Candidate, snapshot: Snapshot) -> Measured:
+def _services(release: AgentRelease, candidate: Candidate) -> Services:
+    """Return the Services that the router sends the arms' requests to; none where there are no slots."""
+    slots, stable = release.spec.delivery.slots or {}, release.status.stable
+    mine, theirs = slots.get(candidate.slot), slots.get(stable.slot) if stable else None
+    return Services(mine.service if mine else "", theirs.service if theirs else "")
+
+
+def _unrouted(
+    release: AgentRelease, candidate: Candidate, spec: GuardrailPolicySpec, snapshot: Snapshot
+) -> tuple[str, ...]:
+    """Say of which arm the router that the policy names tells nothing."""
+    both = _services(release, candidate)
+    return tuple(
+        f"the router has no series of {who}'s Service {service}: see spec.router of the policy"
+        for who, service in (("the candidate", both.candidate), ("stable", both.stable))
+        if routing.silent(snapshot, spec, (release.namespace, service))
+    )
+
+
+def _sent(
+    release: AgentRelease, candidate: Candidate, spec: GuardrailPolicySpec, window: Span, snapshot: Snapshot
+) -> tuple[float | None, float | None] | None:
+    """Return both arms' requests by the router's own counters; ``None`` where the policy names none."""
+    services = _services(release, candidate)
+    if spec.router is None or not services.candidate:
+        return None
+    return routing.arms(snapshot, spec, replace(window, services=services)) or (None, None)
+
+
+def _measured(
+    release: AgentRelease, candidate: Candidate, spec: GuardrailPolicySpec | None, snapshot: Snapshot
+) -> Measured:
     exposure = intent.exposure(release)
     stable = release.status.stable
     series = _tasks(release, candidate, snapshot)
@@ -398,6 +431,11 @@ def _measured(release: AgentRelease, candidate: Candidate, snapshot: Snapshot) -
     counted = tuple(one for one in series if audience.belongs(one, whose))
     mine = _grown(_of(counted, candidate.revision), start, snapshot.end)
     theirs = _grown(_of(counted, stable.revision), start, snapshot.end) if stable else None
+    if spec is not None and stable is not None and exposure.weight > 0:
+        names = (release.namespace, release.name, candidate.revision, stable.revision)
+        mine, theirs = _sent(
+            release, candidate, spec, Span(*names, start, snapshot.end, whose), snapshot
+        ) or (mine, theirs)
     all_of_it = _grown(_of(series, candidate.revision), start, snapshot.end)
     recent = _grown(_of(series, candidate.revision), snapshot.end - 2.0, snapshot.end)
     levels = reported(

@@ -33,12 +33,16 @@ _PODS = "pods.json"
 
 @dataclass(frozen=True, slots=True)
 class Scraping:
-    """What to scrape: pods that `kubeconfig` may list (all or some namespaces), and fixed targets by job."""
+    """What to scrape: pods that `kubeconfig` may list (all or some namespaces), and fixed targets by job.
+
+    `paths` is by job where a page is not at `/metrics`.
+    """
 
     kubeconfig: Path | None = None
     namespaces: Sequence[str] = ()
     targets: Mapping[str, Sequence[str]] = field(default_factory=dict)
     interval: str = "1s"
+    paths: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,8 @@ def configuration(scraping: Scraping, pods: Path) -> dict[str, Any]:
     found = {"files": [str(pods)], "refresh_interval": "5s"}
     jobs: list[dict[str, Any]] = [{"job_name": "pods", "file_sd_configs": [found]}]
     for job, targets in scraping.targets.items():
-        jobs.append({"job_name": job, "static_configs": [{"targets": list(targets)}]})
+        path = scraping.paths.get(job, "/metrics")
+        jobs.append({"job_name": job, "metrics_path": path, "static_configs": [{"targets": list(targets)}]})
     return {"global": pace, "scrape_configs": jobs}
 
 

@@ -165,6 +165,7 @@ def _cluster(backend: Backend) -> Json:
     ]
     return {
         "name": backend.cluster,
+        "alt_stat_name": backend.cluster.replace(".", "/"),  # a dot would end the label in Prometheus' names
         "type": "STATIC",
         "connect_timeout": "1s",
         "load_assignment": {"cluster_name": backend.cluster, "endpoints": [{"lb_endpoints": hosts}]},

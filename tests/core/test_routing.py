@@ -1,0 +1,92 @@
+"""Requests without a task: never more than there are, and all of them once nothing is on its way."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentrelease.api.guardrail import GuardrailPolicySpec
+from agentrelease.core import routing
+from agentrelease.core.counters import Sample
+from agentrelease.core.evidence import Cell, Count
+from agentrelease.core.overdue import STARTED
+from agentrelease.core.series import Series, Snapshot
+from agentrelease.core.span import Services, Span
+from agentrelease.core.unanswered import follow
+
+END = 120
+SPEC = GuardrailPolicySpec.model_validate(
+    {
+        "router": {
+            "requests": {"metric": "sent", "match": {"reporter": "source"}},
+            "retries": {"metric": "again"},
+            "service": {"to": "{namespace}/{service}"},
+        },
+        "metrics": [{"name": "unanswered", "class": "quality", "missing": {}, "onBreach": "rollback"}],
+    }
+)
+
+
+def counter(labels: dict[str, str], times: list[float], offset: float, every: int) -> Series:
+    at = [offset + every * n for n in range(int((END - offset) / every) + 1)]
+    return Series(labels, tuple(Sample(t, sum(one <= t for one in times)) for t in at))
+
+
+def snapshot(requests: list[float], lost: list[bool], every: int, again: int = 0) -> Snapshot:
+    to = {"to": "shop/green", "reporter": "source"}
+    other = {"to": "shop/green", "reporter": "destination"}
+    began = [at + 0.2 for at, gone in zip(requests, lost, strict=True) if not gone]
+    repeated = [*requests, *([50.0] * again)]
+    return Snapshot(
+        END,
+        END,
+        0,
+        {STARTED: {("shop", "support"): (counter({"release": "new"}, began, 0.0, every),)}},
+        routed={
+            "sent": (counter(to, repeated, 0.5, 1), counter(other, repeated, 0.5, 1)),
+            "again": (counter({"to": "shop/green"}, [50.0] * again, 0.5, 1),),
+        },
+    )
+
+
+def span(start: float = 0.0, end: float = END) -> Span:
+    services = Services("green", "blue")
+    return Span("shop", "support", "new", "old", start, end, step=1.0, services=services)
+
+
+requests = st.lists(st.floats(1, 80), max_size=80).map(sorted)
+
+
+@given(
+    requests, st.lists(st.booleans(), min_size=80, max_size=80), st.sampled_from([1, 5]), st.integers(0, 9)
+)
+def test_never_more_are_missing_than_are_and_in_the_end_all(at, lost, every, again):
+    lost = lost[: len(at)]
+    both = routing.paths(snapshot(at, lost, every, again), SPEC, span())[routing.ROUTED][""]
+    assert both.candidate is not None
+    assert both.stable is None
+    for point, level in zip(span().points, both.candidate, strict=True):
+        assert level <= sum(gone and one <= point for one, gone in zip(at, lost, strict=True)) + 1e-9
+    assert both.candidate[-1] - both.candidate[0] >= 0 or not any(lost)
+    _, grown = follow({}, {"": both}, 0)
+    assert sum(one.candidate for one in grown.values()) <= sum(lost)
+
+
+@given(st.integers(0, 60))
+def test_all_that_are_missing_are_found_when_none_is_on_its_way_at_the_start(missing):
+    at = [20.0 + n for n in range(60)]
+    both = routing.paths(snapshot(at, [n < missing for n in range(60)], 1), SPEC, span())[routing.ROUTED][""]
+    _, grown = follow({}, {"": both}, 0)
+    assert sum(one.candidate for one in grown.values()) == missing
+
+
+def test_exposures_are_first_tries_sent():
+    found = routing.cells(snapshot([10.0, 20.0, 30.0], [False] * 3, 1, again=4), SPEC, span())
+    assert found == {"": Cell(Count(3, 0), None)}
+
+
+def test_what_no_router_tells_is_unknown():
+    assert routing.cells(Snapshot(END, END, 0), SPEC, span()) == {}
+    assert routing.arms(snapshot([10.0], [False], 1), SPEC, span()) is None
+    assert routing.silent(Snapshot(END, END, 0), SPEC, ("shop", "green"))
+    assert not routing.silent(snapshot([], [], 1), SPEC, ("shop", "green"))

@@ -13,7 +13,7 @@ from tests.core.conftest import absorbed, block, guardrail, plan
 from agentrelease.api.guardrail import GuardrailPolicySpec
 from agentrelease.api.status import MAX_EVALUATIONS
 from agentrelease.api.vocabulary import Action, Autonomy
-from agentrelease.core import blocks, offline
+from agentrelease.core import blocks, offline, runs
 from agentrelease.core.assess import Requirements, Verdict, assess
 from agentrelease.core.counters import Sample
 from agentrelease.core.evidence import Absolute, Count
@@ -194,8 +194,8 @@ def test_an_evaluation_alone_can_be_the_whole_plan() -> None:
 
 
 def test_runs_are_written_and_read_to_the_same_value() -> None:
-    runs = Runs("v2", "v1", (run(), run(revision="v1", score=3.5)))
-    assert read(Runs, json.loads(json.dumps(written(runs))), NAMES) == runs
+    both = Runs("v2", "v1", (run(), run(revision="v1", score=3.5)))
+    assert read(Runs, json.loads(json.dumps(written(both))), NAMES) == both
 
 
 # ---- reading and keeping -----------------------------------------------------------------------------
@@ -220,7 +220,7 @@ def seen(*reports: list[tuple[str, Series]]) -> tuple[Run, ...]:
         series.setdefault(name, []).append(one)
     key = ("shop", "support")
     found = Snapshot(110.0, 110.0, 0.0, {name: {key: tuple(made)} for name, made in series.items()})
-    return offline.seen(found, "shop", "support", ["gold-incidents"])
+    return runs.seen(found, "shop", "support", ["gold-incidents"])
 
 
 def test_a_run_is_what_its_counters_say_in_all_and_not_what_they_grew_by() -> None:
@@ -235,7 +235,7 @@ def test_the_newest_target_counts_where_a_job_was_tried_again() -> None:
 def test_runs_of_other_evaluators_are_not_read_and_labels_stay_few() -> None:
     assert seen(reported({"pass": 1}, evaluator="mine")) == ()
     (many,) = seen(reported({f"label-{n}": 1 for n in range(50)} | {"error": 2}, cases=52))
-    assert len(many.results) <= offline.MAX_LABELS + 2
+    assert len(many.results) <= runs.MAX_LABELS + 2
     assert sum(many.results.values()) == 52
     assert many.results["error"] == 2
 
@@ -246,19 +246,17 @@ def test_a_run_without_a_number_of_cases_is_read_and_does_not_pass() -> None:
 
 
 def test_results_stay_when_nobody_reports_them_any_more_and_change_when_somebody_does() -> None:
-    kept = offline.merged([run()], [], ["v2", "v1"])
+    kept = runs.merged([run()], [], ["v2", "v1"])
     assert kept == (run(),)
-    assert offline.merged(kept, [run(at=99.0)], ["v2"]) == (run(),)  # the same results, seen again
-    assert offline.merged(kept, [run(3, 0, at=99.0)], ["v2"]) == (
-        run(3, 0, at=99.0),
-    )  # a run that began anew
-    assert offline.merged(kept, [], ["v3"]) == ()
-    assert offline.stored(offline.to_store(kept)) == kept
+    assert runs.merged(kept, [run(at=99.0)], ["v2"]) == (run(),)  # the same results, seen again
+    assert runs.merged(kept, [run(3, 0, at=99.0)], ["v2"]) == (run(3, 0, at=99.0),)  # a run that began anew
+    assert runs.merged(kept, [], ["v3"]) == ()
+    assert runs.stored(runs.to_store(kept)) == kept
 
 
 def test_what_is_kept_is_bounded() -> None:
     many = [run(dataset=f"set-{n}", at=float(n)) for n in range(100)]
-    kept = offline.merged([], many, ["v2"])
+    kept = runs.merged([], many, ["v2"])
     assert len(kept) == MAX_EVALUATIONS
     assert {one.dataset for one in kept} == {f"set-{n}" for n in range(100 - MAX_EVALUATIONS, 100)}
 

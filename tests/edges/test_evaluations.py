@@ -10,9 +10,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from tests.core.conftest import guardrail
 from tests.support.gateway import eventually
 
-from agentrelease.core import offline
+from agentrelease.core import offline, runs
 from agentrelease.core.guardrails import Kind, MetricVerdict, Offline
-from agentrelease.core.offline import Runs, judge, merged
+from agentrelease.core.offline import Runs, judge
 from agentrelease.core.series import Wanted
 from agentrelease.edges.prometheus import Prometheus
 from agentrelease.local import prometheus
@@ -60,8 +60,8 @@ async def test_a_run_is_followed_to_its_end_and_remembered_when_its_pod_is_gone(
                         while True:
                             snapshot = await edge.look(WANTED, None)
                             assert not snapshot.problem
-                            now = offline.seen(snapshot, "", "support", ["gold-incidents"])
-                            known = merged(known, now, ["v2"])
+                            now = runs.seen(snapshot, "", "support", ["gold-incidents"])
+                            known = runs.merged(known, now, ["v2"])
                             found = judge(GOLD, Runs("v2", "", known))
                             if found.verdict is verdict and words in found.why:
                                 return
@@ -74,7 +74,7 @@ async def test_a_run_is_followed_to_its_end_and_remembered_when_its_pod_is_gone(
 
                 async def silent() -> bool:
                     snapshot = await edge.look(WANTED, None)
-                    return not offline.seen(snapshot, "", "support", ["gold-incidents"])
+                    return not runs.seen(snapshot, "", "support", ["gold-incidents"])
 
                 await eventually(silent, "nobody reports the run any more")
                 await until(MetricVerdict.PASS, "2 of 40 cases bad")

@@ -21,7 +21,7 @@ from agentrelease.api.status import (
     Stage,
 )
 from agentrelease.api.status import Exposure as ExposureStatus
-from agentrelease.core import offline
+from agentrelease.core import runs
 from agentrelease.core.guardrails import MetricVerdict
 from agentrelease.core.instants import stamp
 from agentrelease.core.steps import Move, Step
@@ -63,7 +63,7 @@ def describe(s: Situation, after: AgentRelease, step: Step, intended: Exposure, 
         "exposure": _exposure(s, intended, now),
         "metrics": _metrics(s, status),
         "outlook": _outlook(s, status),
-        "evaluations": offline.to_store(s.evaluations),
+        "evaluations": runs.to_store(s.evaluations),
     }
     status = status.model_copy(update=update)
     return status.model_copy(update={"conditions": _conditions(s, after, status, step, now)})

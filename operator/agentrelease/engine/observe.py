@@ -10,7 +10,7 @@ from math import sqrt
 from typing import TYPE_CHECKING
 
 from agentrelease.api.status import Stage
-from agentrelease.core import audience, blocks, intent, lacking, offline, routing
+from agentrelease.core import audience, blocks, intent, lacking, offline, routing, runs
 from agentrelease.core.assess import Assessment, Requirements, assess
 from agentrelease.core.evidence import (
     Absolute,
@@ -127,8 +127,8 @@ def observe(
     phase = release.spec.phases[min(candidate.phase_index, len(release.spec.phases) - 1)]
     requirements = _requirements(phase, candidate, _exposed_at(ledger, candidate), guarding.plan.deadline)
     stable = release.status.stable
-    runs = offline.Runs(candidate.revision, stable.revision if stable else "", evaluations)
-    assessment = assess(guarding.plan, ledger, snapshot.end, requirements, runs)
+    known = offline.Runs(candidate.revision, stable.revision if stable else "", evaluations)
+    assessment = assess(guarding.plan, ledger, snapshot.end, requirements, known)
     if not blind and assessment.blinded:  # a single guardrail's evidence is missing
         blind = assessment.reason
     wants = None if ledger.origin else _history(release, guarding.plan.grid, ledger.phase_at)
@@ -196,8 +196,8 @@ def _watched(
         ledger = ledger.absorb(guarding.plan, block, level, Frozen(record) if record else Absolute())
     ledger = alarmed(release, stable.revision, guarding, ledger, level, alarm)
     evaluations, previous = _evaluations(release, guarding.plan, snapshot), release.status.previous
-    runs = offline.Runs(stable.revision, previous.revision if previous else "", evaluations)
-    assessment = assess(guarding.plan, ledger, snapshot.end, Requirements(), runs)
+    known = offline.Runs(stable.revision, previous.revision if previous else "", evaluations)
+    assessment = assess(guarding.plan, ledger, snapshot.end, Requirements(), known)
     alarms = alarms_of(release, stable.revision, guarding, level)
     return Observed(ledger, assessment, Measured(), why, evaluations=evaluations, alarms=alarms)
 
@@ -207,8 +207,8 @@ def _evaluations(release: AgentRelease, plan: Plan, snapshot: Snapshot) -> tuple
     status = release.status
     revisions = [one.revision for one in (status.candidate, status.stable, status.previous) if one]
     evaluators = {g.offline.evaluator for g in plan.offline if g.offline is not None}
-    now = offline.seen(snapshot, release.namespace, release.name, evaluators)
-    return offline.merged(offline.stored(status.evaluations), now, list(dict.fromkeys(revisions)))
+    now = runs.seen(snapshot, release.namespace, release.name, evaluators)
+    return runs.merged(runs.stored(status.evaluations), now, list(dict.fromkeys(revisions)))
 
 
 def _read_ledger(text: str) -> Ledger | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from agentrelease.api.status import Stage
-from agentrelease.core import offline
+from agentrelease.core import runs
 from agentrelease.core.bundle import digest_of, revision_name
 from agentrelease.core.edits import followed
 from agentrelease.core.exposure import NOTHING
@@ -81,7 +81,7 @@ class _Reading:
             assessment=observed.assessment,
             blind=observed.blind,
             outlook=observed.outlook,
-            evaluations=offline.stored(release.status.evaluations)
+            evaluations=runs.stored(release.status.evaluations)
             if observed.evaluations is None
             else observed.evaluations,
             leading=self._epoch is not None,

@@ -58,6 +58,8 @@ class Serving(Model):
     """Kinds of requests for which it stays lower, as in the phase in which it was promoted."""
     since: Time = ""
     """Since when it serves."""
+    refusals: int = Field(default=0, ge=0)
+    """How often its bundle was rolled back before somebody allowed it again."""
 
 
 class Granted(Model):
@@ -278,6 +280,8 @@ class Refused(Model):
     """Why it was rolled back."""
     at: Time = ""
     """When."""
+    times: int = Field(default=1, ge=1)
+    """How often it was rolled back; each override counts for one of them."""
 
 
 class Transition(Model):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agentrelease.api.status import Stage
-from agentrelease.api.vocabulary import OVERRIDE_ANNOTATION, Autonomy
 from agentrelease.core import draining, edits
 from agentrelease.core.exposure import NOTHING, Exposure, kept
 
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from agentrelease.api.phase import PhaseStratum
     from agentrelease.api.release import AgentRelease
     from agentrelease.api.status import Candidate
+    from agentrelease.api.vocabulary import Autonomy
 
 
 def exposure(release: AgentRelease) -> Exposure:
@@ -39,8 +39,3 @@ def final_autonomy(release: AgentRelease) -> Autonomy:
 def final_strata(release: AgentRelease, level: Autonomy) -> list[PhaseStratum]:
     """Return the strata of the last phase that stay below ``level``: those too a promoted revision keeps."""
     return [one for one in release.spec.phases[-1].strata if one.autonomy < level]
-
-
-def overridden(release: AgentRelease, digest: str) -> bool:
-    """Whether a person allowed this refused bundle again, by its full digest."""
-    return release.annotations.get(OVERRIDE_ANNOTATION) == digest

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agentrelease.api.status import Outcome
-from agentrelease.core import intent
+from agentrelease.api.vocabulary import OVERRIDE_ANNOTATION
+from agentrelease.core.refusals import overridden, override_of, refusal_of
 from agentrelease.core.steps import Move, Step
 from agentrelease.core.watch import notified
 
@@ -58,10 +59,13 @@ def settled(s: Situation, _now: float) -> Step | None:
 
 
 def refused(s: Situation, _now: float) -> Step | None:
-    refused = next((r for r in s.release.status.refused if r.digest == s.desired.digest), None)
-    if refused is None or intent.overridden(s.release, s.desired.digest):
+    refused = refusal_of(s.release.status.refused, s.desired.digest)
+    if refused is None or overridden(s.release, refused):
         return None
-    return Step(Move.KEEP, "Refused", f"{refused.revision} was rolled back before: {refused.reason}")
+    way_out = f"to let it in again: annotation {OVERRIDE_ANNOTATION}={override_of(refused)}"
+    return Step(
+        Move.KEEP, "Refused", f"{refused.revision} was rolled back before; {way_out}; {refused.reason}"
+    )
 
 
 def order_stands(s: Situation, _now: float) -> Step | None:
@@ -72,4 +76,7 @@ def order_stands(s: Situation, _now: float) -> Step | None:
 
 
 def start(s: Situation, _now: float) -> Step:
-    return Step(Move.START, "RolloutStarted", f"loading {s.desired.revision}")
+    why = f"loading {s.desired.revision}"
+    if refusal_of(s.release.status.refused, s.desired.digest) is not None:
+        why += f", although it was rolled back: {OVERRIDE_ANNOTATION} allows it"
+    return Step(Move.START, "RolloutStarted", why)

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 from agentrelease.api.status import (
     MAX_HISTORY,
     MAX_MESSAGE,
-    MAX_REFUSED,
     Candidate,
     Outcome,
-    Refused,
     ReleaseStatus,
     Serving,
     Stage,
@@ -22,6 +20,7 @@ from agentrelease.core.assess import FRESH_BLOCKS
 from agentrelease.core.drift import DRIFT_UNDONE, fights
 from agentrelease.core.instants import exact_stamp
 from agentrelease.core.interventions import given_back
+from agentrelease.core.refusals import refusal_of, refusing
 from agentrelease.core.steps import APPROVAL_REQUIRED, Move, Step
 from agentrelease.core.watch import over
 
@@ -235,15 +234,10 @@ def _finished(status: ReleaseStatus, now: float) -> ReleaseStatus:
     assert candidate is not None
     refused = list(status.refused)
     if candidate.outcome is Outcome.ROLLED_BACK:
-        refused = [r for r in refused if r.digest != candidate.digest][-(MAX_REFUSED - 1) :]
-        refused.append(_refusal(candidate.digest, candidate.revision, candidate.reason, now))
+        refused = list(refusing(refused, candidate, candidate.reason, now))
     return status.model_copy(
         update={"candidate": None, "refused": refused, "evidence": "", "metrics": status.metrics}
     )
-
-
-def _refusal(digest: str, revision: str, reason: str, now: float) -> Refused:
-    return Refused(digest=digest, revision=revision, reason=reason[:MAX_MESSAGE], at=exact_stamp(now))
 
 
 def _promoted(release: AgentRelease, now: float) -> ReleaseStatus:
@@ -259,12 +253,13 @@ def _promoted(release: AgentRelease, now: float) -> ReleaseStatus:
         autonomy=level,
         strata=intent.final_strata(release, level),
         since=exact_stamp(now),
+        refusals=known.times if (known := refusal_of(status.refused, candidate.digest)) else 0,
     )
     refused = [r for r in status.refused if r.digest != candidate.digest]
     left = status.stable
     if candidate.recalled and left is not None:
         why = f"spec.rollback ordered a return to {candidate.revision}"
-        refused = [*refused[-(MAX_REFUSED - 1) :], _refusal(left.digest, left.revision, why, now)]
+        refused = list(refusing(refused, left, why, now))
     return status.model_copy(
         update={
             "stable": stable,
@@ -282,10 +277,7 @@ def _returned(status: ReleaseStatus, step: Step, now: float) -> ReleaseStatus:
     stable, previous = status.stable, status.previous
     assert stable is not None
     assert previous is not None
-    refused = [
-        *status.refused[-(MAX_REFUSED - 1) :],
-        _refusal(stable.digest, stable.revision, step.reason, now),
-    ]
+    refused = list(refusing(status.refused, stable, step.reason, now))
     back = previous.model_copy(update={"since": exact_stamp(now)})
     gone: dict[str, object] = {"previous": None, "metrics": [], "watch": None}
     return status.model_copy(update={"stable": back, "refused": refused, **gone})

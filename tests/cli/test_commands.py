@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
+from tests.api.manifests import revision
 
 GROUP = ("agentrelease.dev", "v1alpha1")
 PLUGIN = Path(sys.executable).parent / "kubectl-agent_release"
@@ -34,6 +35,14 @@ class Shop:
     def report(self, status) -> None:
         self.objects.patch_namespaced_custom_object_status(
             *GROUP, self.namespace, "agentreleases", "support", {"status": status}
+        )
+
+    def keep(self, name: str, outcome: str) -> None:
+        """Store a revision of the release, and how it fared."""
+        body = {**revision(), "metadata": {"name": name}}
+        self.objects.create_namespaced_custom_object(*GROUP, self.namespace, "agentrevisions", body)
+        self.objects.patch_namespaced_custom_object_status(
+            *GROUP, self.namespace, "agentrevisions", name, {"status": {"outcome": outcome}}
         )
 
     @property
@@ -110,6 +119,27 @@ def test_rollback_orders_the_withdrawal_of_the_candidate_and_records_who_and_why
     annotations = shop.release["metadata"]["annotations"]
     assert annotations["agentrelease.dev/rollback-reason"] == "admin: looks wrong"
     assert "kubectl agent-release status support" in done.stdout
+
+
+def test_rollback_goes_to_any_kept_revision_that_was_promoted_and_to_no_other(shop, recorded):
+    shop.report({"candidate": None, "phase": "Promoted", "verdict": "Promoted"})
+    shop.keep("support-1111111111", "Promoted")
+    shop.keep("support-2222222222", "RolledBack")
+    for wrong in ("support-2222222222", "support-9999999999"):
+        done = shop.run("rollback", "support", "--to", wrong)
+        assert done.returncode == 1
+        assert f"Error: --to: {wrong} is no kept revision" in done.stderr
+        assert "there is support-1111111111." in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    assert "rollback" not in shop.release["spec"]
+    serving = recorded.stable["revision"]
+    done = shop.run("rollback", "support", "--to", serving)
+    assert (done.returncode, "serves" in done.stderr) == (1, True)
+    done = shop.run("rollback", "support", "--to", "support-1111111111", "--reason", "two steps back")
+    assert done.returncode == 0, done.stderr
+    assert shop.release["spec"]["rollback"] == {"to": "support-1111111111", "of": serving}
+    note = shop.release["metadata"]["annotations"]["agentrelease.dev/rollback-reason"]
+    assert note == "admin: two steps back"
 
 
 def test_rollback_with_wait_ends_when_the_status_shows_it(shop):
@@ -205,6 +235,8 @@ def test_a_person_who_may_not_is_told_so_in_one_line(shop, control_plane):
     done = shop.run("pause", "support", "--kubeconfig", str(control_plane.user("eve")))
     assert done.returncode == 1
     assert "forbidden" in done.stderr.lower()
+    assert "kubectl auth can-i --list" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
     assert "Traceback" not in done.stderr
     with pytest.raises(ApiException):
         shop.core.read_namespaced_config_map("support-flags", shop.namespace)

@@ -35,7 +35,11 @@ def bundle_of(prompts="v2"):
     """A bundle whose prompts have that version."""
     return Bundle.model_validate(
         {
-            "model": {"name": "provider/model-x", "version": "2026-10-14"},
+            "model": {
+                "name": "provider/model-x",
+                "version": "2026-10-14",
+                "fallback": {"name": "provider/model-w", "version": "2026-07-02"},
+            },
             "prompts": [{"name": "system", "version": prompts, "digest": DIGEST}],
             "retrieval": [],
             "tools": TOOLS,
@@ -94,7 +98,7 @@ class AgentProcess:
         self.process.stdout.close()  # not before its end: its last line would have nowhere to go
         return code
 
-    def grant(self, level: str, allow=(), ask=(), *, halt=False):
+    def grant(self, level: str, allow=(), ask=(), *, halt=False, model=""):
         """Write the flag document that gives every release this level and these tools."""
         document = {
             "flags": {
@@ -103,6 +107,8 @@ class AgentProcess:
                 "support.halt": _flag(halt),
             }
         }
+        if model:
+            document["flags"]["support.model"] = _flag(model)
         beside = self.root / "beside"
         beside.write_text(json.dumps(document))
         beside.rename(self.root / "support.flagd.json")

@@ -118,6 +118,20 @@ def test_each_level_does_what_it_says_and_no_more(agent):
     assert dispositions(agent.ask(20, **BILLING)) == {"blocked"}
 
 
+def test_it_answers_with_the_fallback_model_when_the_flags_say_so_and_with_no_other(start_agent):
+    agent = start_agent()
+    own, other = agent.bundle.model, agent.bundle.model.fallback
+    agent.grant("observe")
+    assert {a["model"] for a in agent.ask(5)} == {f"{own.name}@{own.version}"}
+    agent.grant("observe", model=f"{other.name}@{other.version}")
+    agent.wait(lambda: {a["model"] for a in agent.ask(1)} == {f"{other.name}@{other.version}"})
+    agent.forget()
+    assert {a["model"] for a in agent.ask(20)} == {f"{other.name}@{other.version}"}
+    assert agent.grown("agentrelease_task_cost_total") == pytest.approx(20 * 0.002)
+    agent.grant("observe", model="provider/unheard-of@1")
+    agent.wait(lambda: {a["model"] for a in agent.ask(1)} == {f"{own.name}@{own.version}"})
+
+
 def test_what_it_did_is_in_the_log_once_and_in_the_metrics(start_agent):
     agent = start_agent()
     agent.grant("limited-action", allow=(READ, WRITE), ask=(REFUND,))

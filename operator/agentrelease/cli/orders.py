@@ -87,6 +87,14 @@ def plan_rollback(release: AgentRelease, to: str | None, kept: frozenset[str] = 
         order = Rollback(status.stable.revision, status.candidate.revision, in_flight=True)
     elif status.stable is not None and to in kept - {status.stable.revision}:
         order = Rollback(to or "", status.stable.revision, in_flight=False)
+    elif status.stable is not None and to == status.stable.revision:
+        raise Impossible(f"--to: {to} serves {where} already; there is nothing to roll back")
+    elif status.previous is None and to is not None:
+        known = ", ".join(sorted(kept)) or "none"
+        raise Impossible(
+            f"--to: {to} is no kept revision of {where} that was promoted once and is not refused now; there "
+            f"is {known}. Any other needs its bundle applied again; {stop}"
+        )
     elif status.stable is None or status.previous is None:
         raise Impossible(f"status.previous: {where} has no earlier revision in a slot; {stop}")
     else:

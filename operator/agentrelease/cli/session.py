@@ -94,7 +94,14 @@ def run(where: Where, work: Callable[[Session], Awaitable[int | None]]) -> int:
     except Unavailable as error:
         return _fail(f"The API server can't be asked: {error}. Check --context and --kubeconfig.")
     except ClusterError as error:
-        return _fail(str(error))
+        return _fail(f"{error}{_way_out(str(error))}")
+
+
+def _way_out(refusal: str) -> str:
+    """Return what helps a person whom RBAC refuses; what admission refuses says so itself."""
+    if "forbidden: User" not in refusal or " cannot " not in refusal:
+        return ""
+    return ". Ask who administers the namespace for that verb; see what you may: kubectl auth can-i --list"
 
 
 def run_offline(work: Callable[[Printer], int | None]) -> int:

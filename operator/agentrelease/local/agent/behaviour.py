@@ -11,7 +11,7 @@ import yaml
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agentrelease.api.bundle import Bundle
+    from agentrelease.api.bundle import Bundle, ModelPin
 
 _NAMES = {"userViolations": "user_violations"}
 
@@ -61,7 +61,7 @@ class Behaviour:
 
 def behaviour_of(bundle: Bundle) -> Behaviour:
     """Look a bundle up in the table beside this module; versions it does not name change nothing."""
-    table = yaml.safe_load(files(__package__).joinpath("behaviours.yaml").read_text(encoding="utf-8"))
+    table = _table()
     behaviour = Behaviour().with_fields(table["default"])
     pinned = {
         "model": [bundle.model.version],
@@ -72,3 +72,15 @@ def behaviour_of(bundle: Bundle) -> Behaviour:
         for version in versions:
             behaviour = behaviour.with_fields(table[layer].get(version, {}))
     return behaviour
+
+
+def on_model(model: ModelPin) -> Mapping[str, Any]:
+    """Return what an answer by this model changes about a bundle's behaviour."""
+    found: Mapping[str, Any] = _table()["model"].get(model.version, {})
+    return found
+
+
+def _table() -> Mapping[str, Any]:
+    text = files(__package__).joinpath("behaviours.yaml").read_text(encoding="utf-8")
+    table: Mapping[str, Any] = yaml.safe_load(text)
+    return table

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agentrelease.api.vocabulary import Effect
+from agentrelease.local.agent.behaviour import on_model
 
 if TYPE_CHECKING:
     from random import Random
@@ -49,6 +50,9 @@ class Conversation:
         self._metrics = metrics
         self._log = log
         self._rng = rng
+        model = bundle.content.model
+        self._own = f"{model.name}@{model.version}"
+        self._others = {f"{pin.name}@{pin.version}": on_model(pin) for pin in (model.fallback,) if pin}
 
     async def answer(self, turn: Turn, behaviour: Behaviour) -> dict[str, Any]:
         """Work on one turn and return the answer's JSON."""
@@ -58,6 +62,8 @@ class Conversation:
             workflow_class=turn.workflow_class,
             cohort=turn.audience,
         )
+        model = may.model if may.model in self._others else self._own  # no other model is in the bundle
+        behaviour = behaviour.with_fields(self._others.get(model, {}))
         stratum = turn.workflow_class, turn.risk_tier, turn.audience
         with self._metrics.task(*stratum, request=turn.request, mirrored=not turn.live) as task:
             if behaviour.hangs and self._rng.random() < behaviour.hangs:
@@ -68,6 +74,7 @@ class Conversation:
         return {
             "release": self._flags.release,
             "session": turn.session,
+            "model": model,
             "autonomy": may.autonomy,
             "halted": may.halted,
             "shadow": not turn.live,

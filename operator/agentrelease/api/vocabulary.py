@@ -58,6 +58,17 @@ class Autonomy(_Ordered):
     LIMITED_ACTION = "limited-action"
     FULL_ACTION = "full-action"
 
+    @property
+    def one_down(self) -> Autonomy:
+        """The level below; the lowest has none and stays."""
+        return list(Autonomy)[max(self.rank - 1, 0)]
+
+    @property
+    def one_up(self) -> Autonomy:
+        """The level above; the highest has none and stays."""
+        levels = list(Autonomy)
+        return levels[min(self.rank + 1, len(levels) - 1)]
+
 
 class Effect(_Ordered):
     """What a tool does to the world; a tool without one counts as irreversible."""

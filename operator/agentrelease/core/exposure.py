@@ -131,19 +131,6 @@ def kept(tools: Sequence[Tool], cut: int) -> tuple[Tool, ...]:
     return tuple(tool for tool in tools if tool.effect <= ceiling)
 
 
-def reduced(exposure: Exposure, tools: Sequence[Tool], steps: int) -> Exposure:
-    """Return an exposure at the same autonomy without its ``steps`` most dangerous effect classes."""
-    names = frozenset(tool.name for tool in kept(tools, steps))
-    return replace(
-        exposure,
-        tools=exposure.tools & names,
-        strata=tuple(
-            replace(one, permission=Permission(p.autonomy, p.tools & names, p.asking & names))
-            for one, p in ((one, one.permission) for one in exposure.strata)
-        ),
-    )
-
-
 def of_phase(phases: Sequence[Phase], index: int, tools: Sequence[Tool]) -> Exposure:
     """Return the exposure of a phase.
 
@@ -187,7 +174,6 @@ __all__ = [
     "Stratum",
     "kept",
     "of_phase",
-    "reduced",
     "tools_alone",
     "tools_asking",
 ]

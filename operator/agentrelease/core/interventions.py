@@ -38,7 +38,7 @@ def intervene(s: Situation, action: Action, why: str) -> Step:
         return Step(Move.CUT_TOOLS, "ToolsReduced", why)
     current = intent.exposure(s.release).autonomy
     if action is not Action.STEP_BACK and current > Autonomy.OBSERVE:
-        return Step(Move.CAP, "AutonomyLowered", why, cap=list(Autonomy)[current.rank - 1])
+        return Step(Move.CAP, "AutonomyLowered", why, cap=current.one_down)
     return one_back(s, "GuardrailBreached", why)
 
 
@@ -84,7 +84,7 @@ def given_back(release: AgentRelease, candidate: Candidate) -> dict[str, object]
     cap = candidate.autonomy_cap
     if cap is not None:
         level = release.spec.phases[candidate.phase_index].autonomy
-        higher = list(Autonomy)[min(cap.rank + 1, Autonomy.FULL_ACTION.rank)]
+        higher = cap.one_up
         return {"autonomy_cap": None if higher >= level else higher}
     if candidate.tools_cut:
         return {"tools_cut": candidate.tools_cut - 1}

@@ -38,7 +38,7 @@ def breached(s: Situation, _now: float) -> Step | None:
         if stable.autonomy > Autonomy.OBSERVE:
             return Step(Move.LOWER_STABLE, "AutonomyLowered", why, cap=Autonomy.OBSERVE)
     elif stable.autonomy > Autonomy.OBSERVE:
-        return Step(Move.LOWER_STABLE, "AutonomyLowered", why, cap=list(Autonomy)[stable.autonomy.rank - 1])
+        return Step(Move.LOWER_STABLE, "AutonomyLowered", why, cap=stable.autonomy.one_down)
     return Step(Move.KEEP, "GuardrailBreached", why)
 
 
@@ -53,7 +53,7 @@ def regained(s: Situation, _now: float) -> Step | None:
         return None
     if assessment is None or assessment.verdict is not Verdict.PROMOTE or s.blind or s.closed:
         return None
-    level = list(Autonomy)[stable.autonomy.rank + 1]
+    level = stable.autonomy.one_up
     why = f"autonomy back to {level}: {assessment.reason}"
     return Step(Move.RAISE_STABLE, "WayBackEarned", why, cap=level)
 

@@ -78,10 +78,8 @@ async def _trial(here: World, session: aiohttp.ClientSession, fault: str, number
     )
     watching = asyncio.create_task(_levers_safe(here, revision))
     faults, metric = FAULTS[fault]
-    address = await _address(here, revision)
     injected = time.time()
-    async with session.post(f"{address}/behaviour", json=faults) as reply:
-        reply.raise_for_status()
+    await here.misbehave(revision, **faults)
     flags, route = await watching
     await here.in_phase("RolledBack")
     seen = await _first_bad(here, session, metric, revision, injected)
@@ -98,14 +96,6 @@ def _bundle(number: int) -> dict[str, Any]:
     bundle = yaml.safe_load((EXAMPLES / "v2.yaml").read_text())["spec"]["bundle"]
     bundle["memory"] = {"version": f"bench-{number}"}
     return bundle
-
-
-async def _address(here: World, revision: str) -> str:
-    for pod in await here.cluster.list(kinds.POD, here.namespace):
-        notes = pod["metadata"].get("annotations") or {}
-        if notes.get("agentrelease.dev/revision") == revision and "deletionTimestamp" not in pod["metadata"]:
-            return f"http://{pod['status']['podIP']}:8080"
-    raise RuntimeError(f"no pod runs {revision}")
 
 
 async def _levers_safe(here: World, revision: str) -> tuple[float, float]:

@@ -69,7 +69,7 @@ def test_a_withdrawal_shows_where_the_objects_still_expose_more_than_was_intende
         **recorded.canary,
         "phase": "RollingBack",
         "verdict": "RollbackIncomplete",
-        "reason": "the route or the flags still expose the candidate",
+        "reason": "the route still leads 5 % of the traffic to the candidate",
         "candidate": {**recorded.canary["candidate"], "stage": "Withdrawing", "outcome": "RolledBack"},
         "exposure": {**recorded.canary["exposure"], "intended": {}},
     }

@@ -213,6 +213,14 @@ def test_a_silent_agent_has_no_metrics_and_still_answers(agent):
     assert agent.ask(1)[0]["outcome"] in ("completed", "failed")
 
 
+def test_an_unready_agent_says_so_and_still_answers(agent):
+    agent.behave(unready=True)
+    assert agent.client.get("/healthz").status_code == 503
+    assert agent.ask(1)[0]["outcome"] in ("completed", "failed")
+    agent.behave(unready=False)
+    assert agent.client.get("/healthz").status_code == 200
+
+
 def test_faults_may_be_there_from_the_start(start_agent):
     agent = start_agent(AGENT_BEHAVIOUR=json.dumps({"violations": 1.0}))
     assert all(a["violation"] for a in agent.ask(5))

@@ -66,6 +66,10 @@ class Point(Enum):
 class Exchange(Protocol):
     """One request in the hands of an action."""
 
+    @property
+    def seen(self) -> Seen:
+        """What was asked."""
+
     async def forward(self) -> None:
         """Send the request to the API server and keep its answer; a write is committed after this."""
 

@@ -17,10 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 import yaml
 
 from agentrelease.api.release import AgentRelease
+from agentrelease.api.vocabulary import REVISION_ANNOTATION
 from agentrelease.core.bundle import digest_of, revision_name
 from agentrelease.edges import kinds
 from agentrelease.edges.cluster import ApiServer
@@ -36,7 +38,7 @@ from agentrelease.local.traffic import Load, Mix, Traffic
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from agentrelease.engine.ports import Object
+    from agentrelease.engine.ports import Kind, Object
     from agentrelease.local.controlplane import ControlPlane
     from agentrelease.local.processes import Child
 
@@ -122,6 +124,19 @@ class World:
                 )
             await asyncio.sleep(0.1)
 
+    async def until_object(
+        self, kind: Kind, name: str, condition: Callable[[Object], object], what: str
+    ) -> Object:
+        """Look at any object of this world until a condition holds."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + MOMENT
+        while True:
+            obj = await self.cluster.get(Ref(kind, self.namespace, name))
+            if obj is not None and condition(obj):
+                return obj
+            assert loop.time() < deadline, f"not within {MOMENT:.0f} s: {what}; {obj}"
+            await asyncio.sleep(0.1)
+
     async def promoted(self, revision: str, seconds: float = 240) -> AgentRelease:
         def done(release: AgentRelease) -> bool:
             stable = release.status.stable
@@ -142,8 +157,8 @@ class World:
 
     # ---- processes ---------------------------------------------------------------------------------
 
-    async def start_operator(self) -> Child:
-        """Start an operator and wait until it leads and has listed the cluster."""
+    async def start_operator(self, *, leading: bool = True) -> Child:
+        """Start an operator; wait until it leads and has listed the cluster, unless told not to."""
         log = self.logs / f"operator-{len(self.operators)}.log"
         environment = {
             "AGENTRELEASE_KUBECONFIG": str(self.plane.kubeconfig),
@@ -164,7 +179,7 @@ class World:
         async def leads() -> bool:
             return log.exists() and re.search(r'"event": ?"leading"', log.read_text()) is not None
 
-        child = await self.processes.start(command, leads, MOMENT)
+        child = await self.processes.start(command, leads if leading else None, MOMENT)
         self.operators.append(child)
         return child
 
@@ -173,6 +188,25 @@ class World:
         child = self.operators[-1]
         os.killpg(child.pid, signal.SIGKILL)
         await child.process.wait()
+
+    async def misbehave(self, revision: str, **faults: Any) -> None:
+        """Make a revision's agents behave otherwise under the same name, as a provider's change would."""
+        async with aiohttp.ClientSession(trust_env=False) as session:
+            for address in await self.agents(revision):
+                async with session.post(f"{address}/behaviour", json=faults) as reply:
+                    reply.raise_for_status()
+
+    async def agents(self, revision: str) -> list[str]:
+        """Return the addresses of the pods that run a revision."""
+        pods = await self.cluster.list(kinds.POD, self.namespace)
+        found = [
+            f"http://{pod['status']['podIP']}:8080"
+            for pod in pods
+            if (pod["metadata"].get("annotations") or {}).get(REVISION_ANNOTATION) == revision
+            and "deletionTimestamp" not in pod["metadata"]
+        ]
+        assert found, f"no pod runs {revision}"
+        return found
 
     async def stop_prometheus(self) -> None:
         await self.prometheus.stop()

@@ -15,6 +15,7 @@ from agentrelease.core.interventions import intervene, one_back
 from agentrelease.core.steps import APPROVAL_REQUIRED, Move, Step, candidate_of, withdraw
 
 if TYPE_CHECKING:
+    from agentrelease.core.exposure import Exposure
     from agentrelease.core.situation import Situation
 
 
@@ -42,9 +43,10 @@ def finish_withdrawal(s: Situation, now: float) -> Step | None:
 def _still_exposed(s: Situation) -> str:
     """Say what is missing until nothing reaches the candidate; empty when nothing does."""
     if s.live.exposure is None:
-        return "a lever could not be read"
-    if s.live.exposure.reached or s.live.exposure.autonomy > Autonomy.OBSERVE:
-        return "the route or the flags still expose the candidate"
+        return s.live.unconfirmed or "a lever could not be read"
+    live = [_still_led_to(s.live.exposure), _still_allowed(s.live.exposure)]
+    if any(live):
+        return "; ".join(why for why in live if why)
     candidate = candidate_of(s)
     if not candidate.confirmed_at and candidate.phase_index <= 0 and not candidate.interventions:
         return ""  # it was never reached by anybody
@@ -55,6 +57,20 @@ def _still_exposed(s: Situation) -> str:
     if not s.measured.at:
         return f"telemetry cannot show that the candidate's traffic ended: {s.blind}"
     return ""
+
+
+def _still_led_to(live: Exposure) -> str:
+    ways = [
+        f"{live.weight:g} % of the traffic" if live.weight else "",
+        f"the cohort {live.cohort}" if live.cohort else "",
+        f"copies of {live.mirror:g} % of the traffic" if live.mirror else "",
+    ]
+    said = ", ".join(way for way in ways if way)
+    return f"the route still leads {said} to the candidate" if said else ""
+
+
+def _still_allowed(live: Exposure) -> str:
+    return f"the flags still allow {live.autonomy}" if live.autonomy > Autonomy.OBSERVE else ""
 
 
 def deletion(s: Situation, _now: float) -> Step | None:

@@ -25,7 +25,7 @@ class Behaviour:
     """Rates are shares of tasks in 0…1, ``latency`` is the median in seconds, ``cost`` USD per task.
 
     ``hangs`` is the share of tasks that never end. ``rogue`` executes every action whatever the flags
-    say; ``silent`` withholds the metrics page.
+    say; ``silent`` withholds the metrics page; ``unready`` fails the readiness probe.
     They exist to test those who watch the agent.
     """
 
@@ -39,6 +39,7 @@ class Behaviour:
     hangs: float = 0.0
     rogue: bool = False
     silent: bool = False
+    unready: bool = False
 
     def with_fields(self, given: Mapping[str, Any]) -> Self:
         """Return this behaviour with some fields changed; raises ``UnknownBehaviour``."""

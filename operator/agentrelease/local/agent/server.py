@@ -117,6 +117,8 @@ class Agent:
         hosting = self._hosting
         if not hosting.releases and self._settings.bundles_path is None:
             return web.json_response({"ready": False, "reason": hosting.missing}, status=503)
+        if any(one.behaviour.unready for one in hosting.releases.values()):
+            return web.json_response({"ready": False, "reason": "told to be unready"}, status=503)
         return web.json_response({"ready": True, "release": self._settings.release})
 
     async def _actions(self, request: web.Request) -> web.Response:

@@ -7,7 +7,7 @@ from typing import Any
 from tests.api.manifests import incident
 from tests.support.stage import AGENT, NAMESPACE, Behaviour, Stage
 
-from agentrelease.api.vocabulary import HELD_ANNOTATION, HELD_FINALIZER
+from agentrelease.api.vocabulary import HELD_ANNOTATION, HELD_FINALIZER, OVERRIDE_ANNOTATION
 from agentrelease.edges import kinds
 from agentrelease.engine.ports import Object, Ref, Unavailable
 
@@ -187,21 +187,22 @@ async def test_a_release_made_anew_takes_over_its_kept_revisions() -> None:
 
 
 async def test_a_rollout_waits_until_an_earlier_revision_of_its_name_is_gone() -> None:
-    stage, v1 = await serving()
-    await opened(stage, v1)
+    stage, _ = await serving()
+    bad = await stage.apply("v2", WORSE)
+    await stage.run(200, until="RolledBack")
+    await opened(stage, bad)
     await stage.step()
-    old = stage.cluster.objects.pop(RELEASE)
-    await stage.cluster.delete(Ref(kinds.AGENT_REVISION, NAMESPACE, v1))
-    again = {**old, "metadata": {"name": AGENT, "namespace": NAMESPACE}}
-    again.pop("status")
-    await stage.cluster.create(again)
+    await stage.cluster.delete(Ref(kinds.AGENT_REVISION, NAMESPACE, bad))  # stays: the case is open
+    digest = (await stage.release()).status.refused[-1].digest
+    meta = stage.cluster.objects[RELEASE]["metadata"]
+    meta["annotations"] = {OVERRIDE_ANNOTATION: digest}
     await stage.run(5)
     assert (await stage.release()).status.candidate is None
     assert any("is being deleted" in why for _, why in stage.told.failures)
     await stage.cluster.delete(Ref(kinds.AGENT_INCIDENT, NAMESPACE, "ainc-1"))
     stage.keeper.changed("")
-    await stage.run(20, until="Promoted")
-    obj = await stored(stage, v1)
+    await stage.run(30, until="shadow")
+    obj = await stored(stage, bad)
     assert obj is not None
     assert "deletionTimestamp" not in obj["metadata"]
 

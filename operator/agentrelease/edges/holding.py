@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 from agentrelease.api.vocabulary import HELD_ANNOTATION, HELD_FINALIZER, RELEASE_LABEL
 from agentrelease.core.holders import SEPARATOR, Case
 from agentrelease.edges.kinds import AGENT_INCIDENT, AGENT_REVISION
+from agentrelease.edges.releases import owner_of
 from agentrelease.engine.holding import Kept
 from agentrelease.engine.ports import Missing, Ref
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from agentrelease.api.release import AgentRelease
     from agentrelease.engine.ports import Cluster, Object
 
 
@@ -45,12 +47,13 @@ class HeldRevisions:
             if not obj["spec"].get("closed", False)
         ]
 
-    async def hold(self, kept: Kept, by: Sequence[str]) -> None:
+    async def hold(self, kept: Kept, by: Sequence[str], release: AgentRelease | None) -> None:
         words = SEPARATOR.join(by)
         finalizers = [name for name in kept.finalizers if name != HELD_FINALIZER]
         if by and (HELD_FINALIZER in kept.finalizers or not kept.deleting):  # too late for a new one
             finalizers.append(HELD_FINALIZER)
-        if kept.held_by == words and set(finalizers) == set(kept.finalizers):
+        adopts = release is not None and kept.owner != release.uid and not kept.deleting
+        if kept.held_by == words and set(finalizers) == set(kept.finalizers) and not adopts:
             return
         patch: dict[str, Any] = {
             "metadata": {
@@ -59,6 +62,8 @@ class HeldRevisions:
                 "finalizers": finalizers,
             }
         }
+        if adopts and release is not None:  # of an earlier release of that name, with which it would go
+            patch["metadata"]["ownerReferences"] = [owner_of(release)]
         with suppress(Missing):  # it went meanwhile
             await self._cluster.merge(Ref(AGENT_REVISION, kept.namespace, kept.name), patch)
 
@@ -71,6 +76,7 @@ def _kept(meta: Object) -> Kept:
         held_by=(meta.get("annotations") or {}).get(HELD_ANNOTATION, ""),
         finalizers=tuple(meta.get("finalizers") or ()),
         deleting="deletionTimestamp" in meta,
+        owner=next((one["uid"] for one in meta.get("ownerReferences") or ()), ""),
     )
 
 

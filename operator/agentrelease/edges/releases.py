@@ -92,7 +92,7 @@ class ClusterReleases:
                 "name": revision,
                 "namespace": release.namespace,
                 "labels": {RELEASE_LABEL: release.name, MANAGED_BY_LABEL: OPERATOR_NAME},
-                "ownerReferences": [_owner(release)],
+                "ownerReferences": [owner_of(release)],
             },
             "spec": spec,
         }
@@ -109,7 +109,7 @@ class ClusterReleases:
         stored = await self._cluster.get(ref)
         if stored is None or "deletionTimestamp" in stored["metadata"]:
             raise Conflict(f"{ref} is being deleted; it is made anew as soon as it is gone")
-        owner, meta = _owner(release), stored["metadata"]
+        owner, meta = owner_of(release), stored["metadata"]
         if meta.get("ownerReferences") != [owner]:
             changed = {"ownerReferences": [owner], "resourceVersion": meta["resourceVersion"]}
             await self._cluster.merge(ref, {"metadata": changed})
@@ -187,7 +187,7 @@ class ClusterReleases:
             raise Unusable(f"{address.kind.name} {address.name}: {_sentence(error)}") from None
 
 
-def _owner(release: AgentRelease) -> Object:
+def owner_of(release: AgentRelease) -> Object:
     """Return the reference by which a revision goes when its release does, unless somebody holds it."""
     return {"apiVersion": API_VERSION, "kind": "AgentRelease", "name": release.name, "uid": release.uid}
 

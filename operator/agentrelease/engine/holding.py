@@ -32,7 +32,10 @@ SEARCH = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A stored revision, as far as its being held goes. ``finalizers`` are everybody's."""
+    """A stored revision, as far as its being held goes.
+
+    ``finalizers`` are everybody's; ``owner`` is the uid of the release that it goes with.
+    """
 
     namespace: str
     name: str
@@ -40,6 +43,7 @@ class Kept:
     held_by: str
     finalizers: tuple[str, ...]
     deleting: bool
+    owner: str = ""
 
 
 class Revisions(Protocol):
@@ -54,8 +58,8 @@ class Revisions(Protocol):
     async def cases(self, namespace: str) -> Sequence[Case]:
         """Return the open incidents of a namespace."""
 
-    async def hold(self, kept: Kept, by: Sequence[str]) -> None:
-        """Write who holds a revision; nothing happens where that is written already."""
+    async def hold(self, kept: Kept, by: Sequence[str], release: AgentRelease | None) -> None:
+        """Write who holds a revision and which release it is of; nothing happens where that is so already."""
 
 
 class Keeper:
@@ -145,7 +149,7 @@ class Keeper:
             return
         wanted = holders(release, await self._revisions.cases(namespace))
         for kept in await self._revisions.of(namespace, name):
-            await self._revisions.hold(kept, wanted.get(kept.name, ()))
+            await self._revisions.hold(kept, wanted.get(kept.name, ()), release)
 
 
 __all__ = ["Keeper", "Kept", "Revisions"]

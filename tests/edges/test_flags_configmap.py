@@ -11,6 +11,7 @@ import pytest
 
 from agentrelease.api.vocabulary import EPOCH_ANNOTATION, LOWERED_ANNOTATION, Autonomy
 from agentrelease.core.exposure import NOTHING, Exposure
+from agentrelease.core.recovery import Told
 from agentrelease.edges.flags.configmap import ConfigMapFlags
 from agentrelease.edges.flags.document import FlagSet, parse, text
 from agentrelease.edges.kinds import CONFIG_MAP
@@ -86,6 +87,7 @@ async def test_what_was_raised_is_read_back_with_its_epoch(
         epoch=3,
         lease_until=2_000_000_000,
         in_sync=True,
+        serving=Told(placement.stable.revision, Autonomy.FULL_ACTION),
     )
     assert await lever.confirm(placement) is None
 

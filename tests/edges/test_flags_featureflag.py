@@ -19,6 +19,7 @@ from tests.support.controlplane import wait_until
 
 from agentrelease.api.vocabulary import Autonomy
 from agentrelease.core.exposure import NOTHING, Exposure
+from agentrelease.core.recovery import Told
 from agentrelease.edges.flags.document import build, parse
 from agentrelease.edges.flags.featureflag import FeatureFlagFlags
 from agentrelease.edges.kinds import FEATURE_FLAG
@@ -139,6 +140,7 @@ async def test_the_object_carries_the_document_as_it_is(
         epoch=2,
         lease_until=2_000_000_000,
         in_sync=True,
+        serving=Told(placement.stable.revision, Autonomy.FULL_ACTION),
     )
     assert await lever.confirm(placement) is None
 

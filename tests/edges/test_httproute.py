@@ -127,7 +127,10 @@ async def test_all_that_is_raised_is_read_back_as_asked(
     placement = placed(namespace())
     await server.create(users_route(placement.namespace))
     await raised(lever, placement, epoch=4)
-    assert await lever.read(placement) == Reading(candidate=EVERYTHING, epoch=4, in_sync=True)
+    everywhere = frozenset(placement.services)
+    assert await lever.read(placement) == Reading(
+        candidate=EVERYTHING, epoch=4, in_sync=True, served=everywhere
+    )
     odd = placed(placement.namespace, Exposure(mirror=1 / 3, weight=100 / 3))
     await raised(lever, odd, epoch=4)
     assert (await lever.read(odd)).candidate == Exposure(mirror=1 / 3, weight=100 / 3)

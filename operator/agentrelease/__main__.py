@@ -20,6 +20,7 @@ from agentrelease.edges import endpoint, endpoints, kinds, logs
 from agentrelease.edges.cluster import ApiServer
 from agentrelease.edges.credentials import Credentials, CredentialsError
 from agentrelease.edges.events import EventWriter
+from agentrelease.edges.halt import HaltSwitch
 from agentrelease.edges.holding import HeldRevisions
 from agentrelease.edges.kopf_app import FeedError, KopfFeed
 from agentrelease.edges.levers import LeverError, discover
@@ -92,6 +93,7 @@ class Parts:
     outbound: Outbound
     journal: Journal
     keeper: Keeper
+    halt: HaltSwitch
 
 
 def main() -> int:
@@ -171,6 +173,7 @@ def _build(
         leading=lambda: epoch() is not None,
         clock=loop.time,
     )
+    halt = HaltSwitch(cluster, chosen.lease_namespace)
     outside = Outside(
         releases=releases,
         levers=discover(cluster),
@@ -182,6 +185,7 @@ def _build(
         keeper=keeper,
         epoch=epoch,
         clock=time.time,
+        ordered=halt,
     )
     inside = Inside(
         cluster, releases, store, events, metrics, leading=lambda: epoch() is not None, clock=time.time
@@ -232,7 +236,7 @@ def _build(
     feed = KopfFeed(credentials, watched, watchdog.fed, namespaces=chosen.namespaces)
     seen = [item.kind for item in watched]
     publish(metrics, queue=queue, leader=leader, store=store, kinds=seen, events=events)
-    return Parts(operation, queue, watchdog, feed, leader, events, outbound, journal, keeper)
+    return Parts(operation, queue, watchdog, feed, leader, events, outbound, journal, keeper, halt)
 
 
 def _waking(operation: Operation, keeper: Keeper) -> Wake:
@@ -282,6 +286,7 @@ async def _run(parts: Parts, chosen: Settings, metrics: Metrics, stack: AsyncExi
         asyncio.create_task(parts.operation.workers(), name="workers"),
         asyncio.create_task(parts.journal.run(), name="journal"),
         asyncio.create_task(parts.keeper.run(), name="keeper"),
+        asyncio.create_task(parts.halt.run(parts.operation.wake_all), name="halt"),
     }
     async with parts.leader:
         waking = asyncio.create_task(_wake_when_leading(parts), name="waking")

@@ -183,6 +183,22 @@ def test_halt_stops_the_agent_even_where_no_flags_exist_yet_and_unhalt_takes_it_
     assert "HALTED" not in shop.run("status", "support").stdout
 
 
+def test_all_agents_of_a_namespace_are_halted_and_let_work_again(shop):
+    done = shop.run("halt", "--all")
+    assert done.returncode == 0, done.stderr
+    assert "1 halted, 0 unchanged, 0 failed" in done.stdout
+    assert "HALTED" in shop.run("status", "support").stdout
+    assert "1 may work again" in shop.run("unhalt", "--all").stdout
+    assert shop.flags()["flags"]["support.halt"]["defaultVariant"] == "off"
+
+
+@pytest.mark.parametrize("arguments", [("halt",), ("halt", "support", "--all"), ("unhalt",)])
+def test_halt_takes_a_name_or_all_and_says_so(shop, arguments):
+    done = shop.run(*arguments)
+    assert done.returncode == 1
+    assert "--all for every agent" in done.stderr
+
+
 def test_history_shows_transitions_with_their_reasons(shop):
     done = shop.run("history", "support")
     assert done.returncode == 0, done.stderr

@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 
 import pytest
+from tests.support.memory_cluster import MemoryCluster
 
+from agentrelease.api.vocabulary import API_VERSION
 from agentrelease.cli import halting
 from agentrelease.cli.app import hoisted
+from agentrelease.cli.halting_all import sweep, switch
 from agentrelease.cli.orders import Impossible, carried_out, plan_rollback, read
-from agentrelease.edges.flags.document import PERSON, halts, kept_halt
+from agentrelease.edges.flags.document import OPERATOR, PERSON, FlagSet, halts, kept_halt, text
+from agentrelease.edges.halt import order_of
+from agentrelease.edges.kinds import CONFIG_MAP, FEATURE_FLAG
+from agentrelease.engine.halting import Order
+from agentrelease.engine.ports import Ref, Unavailable
 
 
 def test_with_a_candidate_a_rollback_withdraws_it_and_keeps_stable(recorded):
@@ -106,3 +113,91 @@ def test_options_that_say_where_may_stand_anywhere_as_with_kubectl():
         "-n", "shop", "--context=prod", "status", "support", "-o", "json",
     ]  # fmt: skip
     assert hoisted(["rollback", "support", "--", "-n"]) == ["rollback", "support", "--", "-n"]
+
+
+# ---- every agent at once ---------------------------------------------------------------------------
+
+
+def agent(name: str, namespace: str, feature_flag: str = ""):
+    flags = {"configMap": f"{name}-flags"} | ({"featureFlag": name} if feature_flag else {})
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "AgentRelease",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"delivery": {"flags": flags}},
+    }
+
+
+def flags(cluster, name, namespace, kind=CONFIG_MAP):
+    if kind == CONFIG_MAP:
+        data = cluster.objects[Ref(kind, namespace, f"{name}-flags")]["data"]
+        return json.loads(data[f"{name}.flagd.json"])
+    return cluster.objects[Ref(kind, namespace, name)]["spec"]["flagSpec"]
+
+
+@pytest.fixture
+async def cluster():
+    made = MemoryCluster()
+    for one in (agent("a", "shop"), agent("b", "shop", "too"), agent("c", "bank")):
+        await made.create(one)
+    return made
+
+
+async def test_halt_all_stops_every_agent_in_every_object_of_its_flags(cluster):
+    swept = await sweep(cluster, None, halted=True)
+    assert swept.changed == ["bank/c", "shop/a", "shop/b"]
+    places = (("a", "shop"), ("b", "shop"), ("c", "bank"))
+    assert all(halts(flags(cluster, name, where), name) for name, where in places)
+    assert halts(flags(cluster, "b", "shop", FEATURE_FLAG), "b")
+    assert (await sweep(cluster, None, halted=True)).changed == []
+    swept = await sweep(cluster, None, halted=False)
+    assert len(swept.changed) == 3
+    assert not halts(flags(cluster, "b", "shop", FEATURE_FLAG), "b")
+
+
+async def test_a_namespace_alone_can_be_stopped(cluster):
+    assert (await sweep(cluster, "bank", halted=True)).changed == ["bank/c"]
+
+
+async def test_who_was_halted_by_name_stays_halted_when_all_others_may_work(cluster):
+    await halting.set_halt(cluster, agent("a", "shop"), halted=True)
+    await sweep(cluster, None, halted=True)
+    assert (await sweep(cluster, None, halted=False)).same == ["shop/a"]
+    assert halts(flags(cluster, "a", "shop"), "a")
+
+
+async def test_a_name_after_all_is_a_persons_word_about_that_agent(cluster):
+    await sweep(cluster, None, halted=True)
+    await halting.set_halt(cluster, agent("c", "bank"), halted=True)
+    assert (await sweep(cluster, None, halted=False)).same == ["bank/c"]
+
+
+async def test_what_the_operator_halted_for_all_ends_with_it(cluster):
+    await cluster.create(
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "a-flags", "namespace": "shop"},
+            "data": {"a.flagd.json": text(FlagSet("a", 1, halted=True, halted_by=OPERATOR).document())},
+        }
+    )
+    assert "shop/a" in (await sweep(cluster, None, halted=False)).changed
+    assert not halts(flags(cluster, "a", "shop"), "a")
+
+
+async def test_one_agent_that_cannot_be_reached_does_not_keep_the_others_running(cluster):
+    async def fail(_verb, ref):
+        if ref.name == "a-flags":
+            raise Unavailable("500")
+
+    cluster.before = fail
+    swept = await sweep(cluster, None, halted=True)
+    assert swept.changed == ["bank/c", "shop/b"]
+    assert swept.failed == {"shop/a": "500"}
+
+
+async def test_the_switch_is_made_where_there_is_none_and_turned_where_there_is_one(cluster):
+    ref = await switch(cluster, "agentrelease", halted=True, by="ada", reason="leak")
+    assert order_of(cluster.objects[ref]) == Order(halt=True, why="ada halted all agents: leak")
+    await switch(cluster, "agentrelease", halted=False, by="ada", reason="")
+    assert order_of(cluster.objects[ref]).halt is False

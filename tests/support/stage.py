@@ -28,6 +28,7 @@ from agentrelease.edges.releases import ClusterReleases
 from agentrelease.edges.slots import Slots
 from agentrelease.edges.traffic.httproute import HTTPRouteTraffic
 from agentrelease.engine.guarding import Guardian
+from agentrelease.engine.halting import Order
 from agentrelease.engine.holding import Keeper
 from agentrelease.engine.journal import Journal
 from agentrelease.engine.lookout import Lookout
@@ -126,6 +127,7 @@ class Stage:
         self.told = Told()
         self.entries: list[Entry] = []  # what the stream of decisions said
         self.epoch: int | None = 1
+        self.order = Order(None)  # for all agents at once
         self.operator = self.new_operator()
 
     # ---- the operator ----------------------------------------------------------------------------
@@ -154,6 +156,7 @@ class Stage:
             keeper=self.keeper,
             epoch=lambda: self.epoch,
             clock=lambda: self.now,
+            ordered=lambda: self.order,
         )
         return Reconciler(outside)
 

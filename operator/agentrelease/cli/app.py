@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentrelease.cli import commands, logbook
+from agentrelease.cli.commands import Everywhere
 from agentrelease.cli.session import Session, Where, run, run_offline
 
 if TYPE_CHECKING:
@@ -193,13 +194,46 @@ def _resume(context: typer.Context, name: Name) -> None:
     _do(context, lambda s: commands.pause(s, name, paused=False))
 
 
+Agent = Annotated[
+    str | None, typer.Argument(metavar="NAME", help="Name of the AgentRelease; not with --all.")
+]
+All = Annotated[bool, typer.Option("--all", help="Every agent: of the whole cluster, or of -n NAMESPACE.")]
+Operators = Annotated[
+    str, typer.Option("--operator-namespace", help="With --all: where the operator's Lease and switch are.")
+]
+
+
 @app.command("halt", epilog=_EVERYWHERE)
-def _halt(context: typer.Context, name: Name) -> None:
-    """Stop the agent, every revision of it, by its flag; works without the operator."""
-    _do(context, lambda s: commands.halt(s, name, halted=True))
+def _halt(
+    context: typer.Context,
+    name: Agent = None,
+    *,
+    everyone: All = False,
+    operator: Operators = "agentrelease",
+    reason: Annotated[str, typer.Option("--reason", help="With --all: recorded with the order.")] = "",
+) -> None:
+    """Stop an agent, every revision of it, by its flag, or with --all every agent; needs no operator."""
+    _stop(
+        context, name, Everywhere(context.obj.namespace, operator, reason) if everyone else None, halted=True
+    )
 
 
 @app.command("unhalt", epilog=_EVERYWHERE)
-def _unhalt(context: typer.Context, name: Name) -> None:
-    """Let a halted agent work again."""
-    _do(context, lambda s: commands.halt(s, name, halted=False))
+def _unhalt(
+    context: typer.Context,
+    name: Agent = None,
+    *,
+    everyone: All = False,
+    operator: Operators = "agentrelease",
+) -> None:
+    """Let a halted agent work again, or with --all those that --all halted."""
+    _stop(context, name, Everywhere(context.obj.namespace, operator) if everyone else None, halted=False)
+
+
+def _stop(context: typer.Context, name: str | None, where: Everywhere | None, *, halted: bool) -> None:
+    if (name is None) == (where is None):
+        raise typer.BadParameter("give a name, or --all for every agent", param_hint="NAME")
+    if where is not None:
+        _do(context, lambda s: commands.halt_all(s, where, halted=halted))
+    agent = name or ""
+    _do(context, lambda s: commands.halt(s, agent, halted=halted))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agentrelease.api.status import Outcome
 from agentrelease.cli import halting
+from agentrelease.cli.halting_all import sweep, switch
 from agentrelease.cli.history import history_tables
 from agentrelease.cli.listing import release_list
 from agentrelease.cli.orders import address, carried_out, fetch, plan_rollback, read
@@ -14,10 +16,21 @@ from agentrelease.cli.revisions import revisions_of
 from agentrelease.cli.view import view
 from agentrelease.cli.watching import HALTED, until, watch
 from agentrelease.edges.kinds import AGENT_RELEASE
+from agentrelease.engine.ports import ClusterError
 
 if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease
     from agentrelease.cli.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Everywhere:
+    """An order for all agents: of one namespace, or of all with the operator's own (``operator``)."""
+
+    namespace: str | None
+    operator: str
+    reason: str = ""
+
 
 _GIT = "If Git manages this object, change it there too, or the next sync undoes this."
 
@@ -107,7 +120,7 @@ async def halt(session: Session, name: str, *, halted: bool) -> None:
     """Stop every revision of an agent by its flag, or let it work again; needs no operator."""
     obj = await fetch(session.cluster, session.namespace, name)
     changed = await halting.set_halt(session.cluster, obj, halted=halted)
-    ref = halting.flags_ref(obj)
+    ref = " and ".join(str(ref) for ref in halting.flags_refs(obj))
     if not changed:
         session.say(f"{name} is {'halted' if halted else 'not halted'} already: {ref} says so.")
         return
@@ -117,3 +130,25 @@ async def halt(session: Session, name: str, *, halted: bool) -> None:
         return
     session.say(f"{name} may work again: {name}.halt is off in {ref}.")
     session.say(f"Look at: kubectl agent-release status {name} -n {session.namespace} --watch")
+
+
+async def halt_all(session: Session, where: Everywhere, *, halted: bool) -> int:
+    """Stop every agent, or end that; returns 1 if any of them could not be reached."""
+    failed = False
+    if where.namespace is None:
+        try:
+            ref = await switch(
+                session.cluster, where.operator, halted=halted, by=session.target.user, reason=where.reason
+            )
+            session.say(f"{ref} says {'on: the operator raises nothing' if halted else 'off'}.")
+        except ClusterError as error:
+            failed = True
+            session.say(f"The operator's switch could not be turned: {error}. See --operator-namespace.")
+    swept = await sweep(session.cluster, where.namespace, halted=halted)
+    done = "halted" if halted else "may work again"
+    session.say(f"{len(swept.changed)} {done}, {len(swept.same)} unchanged, {len(swept.failed)} failed.")
+    for name, why in swept.failed.items():
+        session.say(f"{name}: {why}")
+    if not halted and swept.same:
+        session.say("Unchanged are those that weren't halted, and those that somebody halted by name.")
+    return int(failed or bool(swept.failed))

@@ -83,7 +83,8 @@ def _direction(s: Situation, step: Step, before: Exposure, intended: Exposure) -
         return Direction.LOWER
     if step.move is Move.ENTER or not intended.within(before):
         return Direction.RAISE
-    if candidate and candidate.stage is Stage.RUNNING and not candidate.confirmed_at and s.leading:
+    writable = s.leading and not s.halt
+    if candidate and candidate.stage is Stage.RUNNING and not candidate.confirmed_at and writable:
         # The phase was intended but perhaps not written: its author may have died in between.
         return Direction.RAISE
     return Direction.KEEP

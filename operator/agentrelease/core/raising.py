@@ -18,7 +18,7 @@ def held(s: Situation, _now: float) -> Step | None:
     for cause, why in (
         ("NotLeading", "" if s.leading else "this replica does not lead"),
         ("Paused", "spec.paused is true" if s.release.spec.paused else ""),
-        ("Halted", "a person set the halt flag" if s.live.halted else ""),
+        ("Halted", s.halt or ("a person set the halt flag" if s.live.halted else "")),
         ("Blocked", s.claim),
     ):
         if why:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from agentrelease.api.status import Outcome
 from agentrelease.api.vocabulary import OVERRIDE_ANNOTATION
 from agentrelease.core.refusals import overridden, override_of, refusal_of
-from agentrelease.core.steps import Move, Step
+from agentrelease.core.steps import Move, Step, halted
 from agentrelease.core.watch import notified
 
 if TYPE_CHECKING:
@@ -50,10 +50,9 @@ def settled(s: Situation, _now: float) -> Step | None:
     stable = s.release.status.stable
     if stable is None or stable.digest != s.desired.digest:
         return None
-    if s.live.halted:
-        return Step(
-            Move.KEEP, "Halted", f"{stable.revision} serves, but a person halted the agent: it may do nothing"
-        )
+    if halted(s):
+        who = s.halt or "a person halted the agent"
+        return Step(Move.KEEP, "Halted", f"{stable.revision} serves, but it may do nothing: {who}")
     said = (f"{stable.revision} serves at {stable.autonomy}", notified(s))
     return Step(Move.KEEP, "Promoted", "; ".join(part for part in said if part))
 

@@ -98,5 +98,6 @@ class Situation:
     evaluations: tuple[Run, ...] = ()  # offline evaluations of the revisions, as far as they are known
     closed: str = ""  # why nothing may be raised now: a window, a freeze
     approval: str = ""  # which approval the next phase waits for
+    halt: str = ""  # who halted all agents, or that it isn't known; nothing is raised then
     claim: str = ""  # who else holds a lever of this release
     former: Former | None = None  # what the release was, where its status says nothing and other things do

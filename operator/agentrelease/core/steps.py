@@ -72,3 +72,8 @@ def candidate_of(situation: Situation) -> Candidate:
 def withdraw(outcome: Outcome, cause: str, reason: str) -> Step:
     """Return the step that takes the candidate away for good."""
     return Step(Move.WITHDRAW, cause, reason, outcome=outcome)
+
+
+def halted(situation: Situation) -> bool:
+    """Whether the agent may do nothing, by a person's word about it or about all agents."""
+    return situation.live.halted or bool(situation.halt)

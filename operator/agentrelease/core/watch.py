@@ -13,7 +13,7 @@ from agentrelease.api.status import Outcome
 from agentrelease.api.vocabulary import Action, Autonomy
 from agentrelease.core import intent
 from agentrelease.core.assess import Verdict
-from agentrelease.core.steps import Move, Step
+from agentrelease.core.steps import Move, Step, halted
 
 if TYPE_CHECKING:
     from agentrelease.api.status import ReleaseStatus
@@ -49,7 +49,7 @@ def regained(s: Situation, _now: float) -> Step | None:
     if watch is None or stable is None or not watch.lowered or watch.lowered > RELAPSES:
         return None
     top = intent.final_autonomy(s.release)
-    if stable.digest != s.desired.digest or stable.autonomy >= top or s.live.halted or not s.leading:
+    if stable.digest != s.desired.digest or stable.autonomy >= top or halted(s) or not s.leading:
         return None
     if assessment is None or assessment.verdict is not Verdict.PROMOTE or s.blind or s.closed:
         return None

@@ -17,6 +17,7 @@ from agentrelease.core import intent
 from agentrelease.core.bundle import canonical
 from agentrelease.core.exposure import NOTHING, Exposure
 from agentrelease.core.steps import Move
+from agentrelease.engine.halting import bounded
 from agentrelease.engine.placing import place, placement
 from agentrelease.engine.ports import ClusterError, Conflict
 from agentrelease.engine.recording import Record
@@ -37,6 +38,23 @@ class Acting:
         self._sight = sight
         self._decision = decision
         self._release = sight.situation.release
+        self._stopped = False  # flags were written in this look, so what was read of them is past
+
+    async def halt(self) -> bool:
+        """Stop the agent where all are to be stopped; returns whether that had to be written.
+
+        It depends on nothing else in the look, and nothing else depends on it.
+        """
+        flags = self._sight.readings[0]
+        if not self._sight.halt or (flags is not None and not flags.running):
+            return False
+        target = replace(bounded(self._placement(), flags), note=f"-: {self._sight.situation.halt}"[:500])
+        try:
+            await self._out.levers[0].lower(target)
+        except ClusterError as error:
+            self._out.recorder.failed(self._release.key, "halt", str(error))
+        self._stopped = True
+        return True
 
     async def lower(self) -> bool:
         """Flags, route, status; each is tried whatever happened to the one before.
@@ -44,7 +62,8 @@ class Acting:
         Returns whether the status was written; raises the first lever's ``ClusterError`` after the last.
         """
         after = self._release.model_copy(update={"status": self._decision.status})
-        target = placement(after, self._sight.bundles, self._sight.now, note=self._note())
+        sight = self._sight
+        target = placement(after, sight.bundles, sight.now, self._note(), halted=sight.halt)
         failed = []
         for lever in self._out.levers:
             try:
@@ -83,7 +102,8 @@ class Acting:
         if self._decision.announce:
             self._tell()
         await self._load()
-        await self._converge(epoch)
+        if not self._stopped and not await self._let_work(epoch):
+            await self._converge(epoch)
 
     def _record(self) -> Record:
         """Complete the status; only when it is to be written, never before a lowering."""
@@ -93,7 +113,8 @@ class Acting:
         self._out.recorder.decided(self._release, self._decision, self._sight.epoch or 0)
 
     def _placement(self) -> Placement:
-        return placement(self._release, self._sight.bundles, self._sight.now)
+        sight = self._sight
+        return placement(self._release, sight.bundles, sight.now, halted=sight.halt)
 
     async def _load(self) -> None:
         candidate = self._release.status.candidate
@@ -103,6 +124,14 @@ class Acting:
         where = place(self._release, candidate.slot)
         if bundle is not None and where is not None:
             await self._out.slots.load(where, candidate.revision, canonical(bundle))
+
+    async def _let_work(self, epoch: int) -> bool:
+        """Take back the operator's own halt when a person lets agents work; whether there was one."""
+        flags = self._sight.readings[0]
+        if self._sight.halt is not False or flags is None or not flags.own_halt or flags.claim:
+            return False
+        await self._out.levers[0].raise_(bounded(self._placement(), flags), epoch)
+        return True
 
     async def _converge(self, epoch: int) -> None:
         """Finish what a crash left half done, and renew the candidate's lease in good time."""

@@ -55,7 +55,7 @@ class Placement:
     stable: Arm | None
     candidate: Arm | None
     services: tuple[str, ...]
-    halted: bool = False
+    halted: bool | None = False  # ``None`` leaves the kill switch as it is, whoever set it
     owner: Mapping[str, str] = field(default_factory=dict)  # ownerReference fields of the release
     note: str = ""  # why; goes to the object as an annotation when lowering
     objects: Mapping[str, str] = field(default_factory=dict)  # names for other levers, by lever name
@@ -75,6 +75,8 @@ class Reading:
     in_sync: bool = False  # the object says exactly this placement, apart from lease and version
     problem: str = ""  # why the object can't be understood or used
     halted: bool = False  # the kill switch is on, whoever set it
+    running: bool = False  # a document is there, or should be, whose kill switch is not on
+    own_halt: bool = False  # and it was the operator who set it, by an order for all agents
     broken: bool = False  # an object that is ours whole is gone, or not as we made it
     missing: bool = False  # there is no document, or none that says anything of ours: nobody's lowering
     served: frozenset[str] = frozenset()  # Services of slots that get ordinary requests; traffic only

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from agentrelease.engine.halting import nothing_ordered
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agentrelease.engine.guarding import Guardian
+    from agentrelease.engine.halting import Order
     from agentrelease.engine.holding import Keeper
     from agentrelease.engine.journal import Journal
     from agentrelease.engine.levers import Lever
@@ -30,6 +33,7 @@ class Outside:
     keeper: Keeper
     epoch: Callable[[], int | None]
     clock: Callable[[], float]
+    ordered: Callable[[], Order] = nothing_ordered  # for all agents at once
 
 
 __all__ = ["Outside"]

@@ -36,8 +36,13 @@ class Bundles:
         return f"{pin.name}@{pin.version}" if pin else ""
 
 
-def placement(release: AgentRelease, bundles: Bundles, now: float, note: str = "") -> Placement:
-    """Return what all levers of a release shall say for its present status."""
+def placement(
+    release: AgentRelease, bundles: Bundles, now: float, note: str = "", *, halted: bool | None = None
+) -> Placement:
+    """Return what all levers of a release shall say for its present status.
+
+    ``halted`` is what was ordered for all agents; a person's halt of this one stays in any case.
+    """
     delivery, status = release.spec.delivery, release.status
     exposed, route = intent.exposure(release), delivery.route
     owned = route.owned if route else None
@@ -71,6 +76,7 @@ def placement(release: AgentRelease, bundles: Bundles, now: float, note: str = "
             if name is not None
         },
         splits=route is None,
+        halted=halted,
     )
 
 

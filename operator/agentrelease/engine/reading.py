@@ -42,6 +42,7 @@ class Sight:
     bundles: Bundles
     readings: tuple[Reading | None, ...]
     observed: Observed
+    halt: bool | None = None  # what was ordered for all agents
 
 
 async def read(outside: Outside, release: AgentRelease) -> Sight:
@@ -59,6 +60,7 @@ class _Reading:
         self._epoch = outside.epoch()
         self._bundles = Bundles({})
         self._readings: tuple[Reading | None, ...] = ()
+        self._order = outside.ordered()
 
     async def sight(self) -> Sight:
         release = self._release
@@ -88,10 +90,12 @@ class _Reading:
             recalled=kept is not None,
             closed=calendar_of(release.spec.windows, release.spec.freezes).closed(self._now),
             approval=await self._approval(),
+            halt="" if self._order.halt is False else self._order.why,
             claim="; ".join(reading.claim for reading in self._readings if reading and reading.claim),
             former=former,
         )
-        return Sight(self._now, self._epoch, situation, self._bundles, self._readings, observed)
+        halt = self._order.halt
+        return Sight(self._now, self._epoch, situation, self._bundles, self._readings, observed, halt)
 
     async def _recalled(self) -> Desired | None:
         """Return the kept revision that an order wants back and no slot has, if it was promoted once."""
@@ -139,7 +143,7 @@ class _Reading:
 
     async def _live(self) -> Live:
         """Read every lever and join what they say; one that can't be read makes the whole unknown."""
-        intended = placement(self._release, self._bundles, self._now)
+        intended = placement(self._release, self._bundles, self._now, halted=self._order.halt)
         looked = [await self._read(lever, intended) for lever in self._out.levers]
         self._readings = tuple(reading for reading, _ in looked)
         return _joined(looked)

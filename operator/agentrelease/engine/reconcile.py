@@ -14,10 +14,11 @@ from agentrelease.core.steps import Move
 from agentrelease.engine.acting import Acting
 from agentrelease.engine.ports import Unusable
 from agentrelease.engine.queue import Band
-from agentrelease.engine.reading import read
+from agentrelease.engine.reading import Sight, read
 
 if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease
+    from agentrelease.core.decision import Decision
     from agentrelease.engine.outside import Outside
 
 
@@ -55,6 +56,13 @@ async def _look(outside: Outside, release: AgentRelease) -> Result:
     sight = await read(outside, release)
     decision = decide(sight.situation, sight.now)
     acting = Acting(outside, sight, decision)
+    halting = await acting.halt()
+    result = await _act(outside, sight, decision, acting)
+    return Result(0.2, Band.LOWER) if halting else result
+
+
+async def _act(outside: Outside, sight: Sight, decision: Decision, acting: Acting) -> Result:
+    release = sight.situation.release
     if decision.direction is Direction.LOWER:
         return Result(0.2 if await acting.lower() else 0.0, Band.LOWER)
     if sight.epoch is None:

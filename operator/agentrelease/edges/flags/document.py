@@ -30,6 +30,8 @@ Json = dict[str, Any]
 DENY_ALL = "deny-all"
 OPERATOR = "operator"
 PERSON = "person"
+EVERYONE = "everyone"
+"""Who halted: the operator, a person this agent, or a person all agents at once."""
 
 _LEVELS = {
     "observe": Autonomy.OBSERVE,
@@ -249,15 +251,21 @@ def halts(document: object, agent: str) -> bool:
         return False
 
 
-def kept_halt(document: object, agent: str) -> str:
-    """Return ``person`` where a document's halt is not the operator's own, else nothing."""
+def halted_by(document: object, agent: str) -> str:
+    """Return whose halt a document carries; a person's, if nobody signed it, and nothing without a halt."""
     if not halts(document, agent):
         return ""
     try:
         by = document["flags"][f"{agent}.halt"]["metadata"]["by"]  # type: ignore[index]
     except (KeyError, TypeError):
         return PERSON
-    return "" if by == OPERATOR else PERSON
+    return by if by in (OPERATOR, EVERYONE) else PERSON
+
+
+def kept_halt(document: object, agent: str) -> str:
+    """Return who halts where it is not the operator, else nothing."""
+    by = halted_by(document, agent)
+    return "" if by == OPERATOR else by
 
 
 def version_of(document: object) -> int:
@@ -299,7 +307,7 @@ def _extract(document: Any, agent: str) -> FlagSet:
         for role, rule in zip(roles, rules_of(level), strict=True)
     }
     by = halt.get("metadata", {}).get("by", "")
-    if by not in ("", OPERATOR, PERSON):
+    if by not in ("", OPERATOR, PERSON, EVERYONE):
         raise ValueError(f"unknown author of a halt: {by!r}")
     release = flags.get(f"{agent}.release")
     service = release["variants"][STABLE]["service"] if release and STABLE in grants else ""

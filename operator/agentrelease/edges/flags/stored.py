@@ -13,10 +13,12 @@ from agentrelease.core.exposure import Exposure
 from agentrelease.core.recovery import Told
 from agentrelease.edges.fence import epoch_of, note_of
 from agentrelease.edges.flags.document import (
+    OPERATOR,
     FlagSet,
     Grant,
     Unreadable,
     flag_set,
+    halted_by,
     halts,
     kept_halt,
     parse,
@@ -36,7 +38,7 @@ def amend(document: Any, placement: Placement, written: int) -> dict[str, Any]:
     A person's halt stays on. ``written`` is the highest version this writer remembers. The stored
     document itself comes back where it already says the same.
     """
-    wanted = flag_set(placement, 0, halted_by=kept_halt(document, placement.agent))
+    wanted = flag_set(placement, 0, halted_by=_kept(document, placement))
     said = _said(document, placement.agent)
     if said is not None and _comparable(said) == _comparable(wanted):
         return dict(document)
@@ -57,6 +59,8 @@ def lowest(document: Any, placement: Placement, written: int) -> dict[str, Any]:
 def reading(obj: Object, document: Any, placement: Placement) -> Reading:
     """Return what a stored document allows anybody but the placement's stable revision."""
     base = Reading(epoch=epoch_of(obj), lowered=note_of(obj), halted=halts(document, placement.agent))
+    ours = halted_by(document, placement.agent) == OPERATOR
+    base = replace(base, running=not base.halted, own_halt=ours)
     try:
         said = parse(document, placement.agent)
     except Unreadable as error:
@@ -106,7 +110,7 @@ def _highest(grants: list[Grant]) -> Exposure:
 
 def difference(where: object, document: Any, placement: Placement) -> str | None:
     """Say that a document is not the placement's; ``None`` when it is, whatever its version and lease."""
-    wanted = flag_set(placement, 0, halted_by=kept_halt(document, placement.agent))
+    wanted = flag_set(placement, 0, halted_by=_kept(document, placement))
     said = _said(document, placement.agent)
     if said is not None and _comparable(_undated(said)) == _comparable(_undated(wanted)):
         return None
@@ -114,6 +118,12 @@ def difference(where: object, document: Any, placement: Placement) -> str | None
     if invalid:
         return f"{where} can't carry the flags that were asked for, flagd would refuse them: {invalid}"
     return f"{where} does not carry the flags that were asked for"
+
+
+def _kept(document: Any, placement: Placement) -> str:
+    """Return whose halt stays: always a person's, and the operator's own where nothing is ordered."""
+    keep = halted_by if placement.halted is None else kept_halt
+    return keep(document, placement.agent)
 
 
 def _said(document: Any, agent: str) -> FlagSet | None:

@@ -106,7 +106,7 @@ def joined(readings: Sequence[Reading]) -> Reading:
         in_sync=all(reading.in_sync for reading in readings),
         problem="; ".join(dict.fromkeys(reading.problem for reading in readings if reading.problem)),
         halted=any(reading.halted for reading in readings),
-        running=any(reading.running for reading in readings),
+        stopped=bool(readings) and all(reading.stopped or reading.claim for reading in readings),
         own_halt=any(reading.own_halt for reading in readings),
         missing=any(reading.missing for reading in readings),
         broken=any(reading.broken for reading in readings),

@@ -46,7 +46,7 @@ class Acting:
         It depends on nothing else in the look, and nothing else depends on it.
         """
         flags = self._sight.readings[0]
-        if not self._sight.halt or (flags is not None and not flags.running):
+        if not self._sight.halt or (flags is not None and flags.stopped):
             return False
         target = replace(bounded(self._placement(), flags), note=f"-: {self._sight.situation.halt}"[:500])
         try:

@@ -75,7 +75,7 @@ class Reading:
     in_sync: bool = False  # the object says exactly this placement, apart from lease and version
     problem: str = ""  # why the object can't be understood or used
     halted: bool = False  # the kill switch is on, whoever set it
-    running: bool = False  # a document is there, or should be, whose kill switch is not on
+    stopped: bool = False  # the kill switch is on in every document that there is to write
     own_halt: bool = False  # and it was the operator who set it, by an order for all agents
     broken: bool = False  # an object that is ours whole is gone, or not as we made it
     missing: bool = False  # there is no document, or none that says anything of ours: nobody's lowering

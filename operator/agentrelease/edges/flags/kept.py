@@ -59,7 +59,7 @@ class KeptFlags:
             return Reading(claim=other)
         document = None if obj is None else self.found(obj, placement)
         if obj is None or document is None:
-            return Reading(missing=True, running=True)
+            return Reading(missing=True)
         return stored.reading(obj, document, placement)
 
     async def raise_(self, placement: Placement, epoch: int) -> None:

@@ -60,7 +60,7 @@ def reading(obj: Object, document: Any, placement: Placement) -> Reading:
     """Return what a stored document allows anybody but the placement's stable revision."""
     base = Reading(epoch=epoch_of(obj), lowered=note_of(obj), halted=halts(document, placement.agent))
     ours = halted_by(document, placement.agent) == OPERATOR
-    base = replace(base, running=not base.halted, own_halt=ours)
+    base = replace(base, stopped=base.halted, own_halt=ours)
     try:
         said = parse(document, placement.agent)
     except Unreadable as error:

@@ -285,3 +285,10 @@ def test_which_guardrails_a_missing_outcome_counts_in(changes, kind):
     spec = SPEC.model_copy(update={"metrics": [type(SPEC.metrics[0]).model_validate(METRIC | changes)]})
     _, plan = compile_plan([spec], 1.0)
     assert plan.guardrails[0].lacking == kind
+
+
+def test_a_process_that_misses_fewer_than_four_scrapes_is_not_gone_though_others_are_scraped_often():
+    slow = Pod([Work(14.5, 1.5)], interval=5, gaps=[(16, 31)])
+    (both,) = paths(snapshot(slow, Pod([], "b", release="old")), 0, END).values()
+    assert both.candidate is not None
+    assert max(both.candidate) <= 0

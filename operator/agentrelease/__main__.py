@@ -40,6 +40,7 @@ from agentrelease.engine.operation import Machinery, Operation, Rhythm
 from agentrelease.engine.outside import Outside
 from agentrelease.engine.ports import ClusterError, Ref
 from agentrelease.engine.queue import Backoff, WorkQueue
+from agentrelease.engine.rebuilding import Rebuilder
 from agentrelease.engine.reconcile import Reconciler
 from agentrelease.engine.store import Store
 from agentrelease.engine.watchdog import BlindFeed, Pace, Watchdog, Watched
@@ -181,6 +182,7 @@ def _build(
         guardian=guardian,
         recorder=recorder,
         lookout=lookout,
+        rebuilder=Rebuilder(prometheus),
         journal=journal,
         keeper=keeper,
         epoch=epoch,

@@ -34,6 +34,7 @@ from agentrelease.engine.journal import Journal
 from agentrelease.engine.lookout import Lookout
 from agentrelease.engine.outside import Outside
 from agentrelease.engine.ports import ClusterError, Ref, Unavailable
+from agentrelease.engine.rebuilding import Rebuilder
 from agentrelease.engine.reconcile import Reconciler
 
 if TYPE_CHECKING:
@@ -83,10 +84,14 @@ class Told:
 
     def __init__(self) -> None:
         self.causes: list[str] = []
+        self.regains: list[str] = []
         self.failures: list[tuple[str, str]] = []
 
     def decided(self, _release: AgentRelease, decision: Decision, _epoch: int) -> None:
         self.causes.append(decision.step.cause)
+
+    def regained(self, _release: AgentRelease, said: str) -> None:
+        self.regains.append(said)
 
     def failed(self, _key: str, what: str, why: str) -> None:
         self.failures.append((what, why))
@@ -137,6 +142,7 @@ class Stage:
         releases = ClusterReleases(self.cluster)
         self.guardian = Guardian(releases, 1.0)
         self.lookout = Lookout(self, self.guardian)
+        self.rebuilder = Rebuilder(self)
         self.journal = Journal(releases, self.told, self.entries.append)
         self.keeper = Keeper(
             releases,
@@ -152,6 +158,7 @@ class Stage:
             guardian=self.guardian,
             recorder=self.told,
             lookout=self.lookout,
+            rebuilder=self.rebuilder,
             journal=self.journal,
             keeper=self.keeper,
             epoch=lambda: self.epoch,
@@ -173,6 +180,7 @@ class Stage:
         self.now += 1.0
         await self._controllers()
         await self.lookout.recalled()
+        await self.rebuilder.settled()
         await self.lookout.look()
         for _ in range(looks):
             try:
@@ -406,7 +414,11 @@ class Stage:
         whole = await self.look((), None)
         key = (NAMESPACE, AGENT)
         series = {
-            name: {key: tuple(s for s in found[key] if s.labels["release"] in stretch.revisions)}
+            name: {
+                key: tuple(
+                    s for s in found[key] if not stretch.revisions or s.labels["release"] in stretch.revisions
+                )
+            }
             for name, found in whole.series.items()
         }
         return Snapshot(stretch.end, stretch.end, whole.since, series, whole.problem)

@@ -372,6 +372,8 @@ class ReleaseStatus(Model):
     """The last changes of exposure, oldest first."""
     evidence: str = Field(default="", max_length=32_768)
     """The operator's ledger of evidence, for itself; survives a restart."""
+    course: str = Field(default="", max_length=8_192)
+    """How the evidence came about, for the operator itself; with it lost evidence is read again."""
     reference: str = Field(default="", max_length=16_384)
     """The previous stable's frozen record that the watch after promotion compares with."""
     watch: Watching | None = None

@@ -49,6 +49,7 @@ def _within_bounds(status: ReleaseStatus) -> ReleaseStatus:
     return status.model_copy(
         update={
             **{name: "" for name, text in whole.items() if len(text) > (_BOUNDS[name] or 0)},
+            **({"course": ""} if len(status.evidence) > (_BOUNDS["evidence"] or 0) else {}),
             "reason": status.reason[:MAX_MESSAGE],
             "history": status.history[-MAX_HISTORY:],
             "refused": status.refused[-MAX_REFUSED:],
@@ -78,6 +79,7 @@ _CUTS: tuple[Callable[[ReleaseStatus], ReleaseStatus], ...] = (
     ),
     _with(metrics=lambda s: [m for m in s.metrics if not m.stratum or m.verdict != "pass"]),
     _with(history=lambda s: s.history[-3:], metrics=lambda s: s.metrics[:12]),
+    _with(course=lambda _: ""),
     _with(reference=lambda _: ""),
     _with(evidence=lambda _: ""),
 )

@@ -149,7 +149,13 @@ def _release(release: AgentRelease) -> dict[str, Any]:
 
 def _essence(status: ReleaseStatus, history: Sequence[Transition]) -> dict[str, Any]:
     """Return a status without what only accumulates and what names the log itself."""
-    left_out = {"evidence": "", "history": list(history), "decision": None, "decision_entry": ""}
+    left_out = {
+        "evidence": "",
+        "course": "",
+        "history": list(history),
+        "decision": None,
+        "decision_entry": "",
+    }
     return status.model_copy(update=left_out).to_object()
 
 

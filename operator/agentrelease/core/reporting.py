@@ -162,6 +162,7 @@ def _conditions(
         ("BundlePinned", True, "DigestKnown", s.desired.digest),
         _evals(s, status),
         _telemetry(s, status),
+        _evidence(s, status),
         *_sync(s, status),
         (
             "AwaitingApproval",
@@ -214,6 +215,19 @@ def _telemetry(s: Situation, status: ReleaseStatus) -> tuple[str, bool | None, s
     if s.release.status.candidate is None or status.candidate is None:
         return "TelemetryAvailable", None, "NotAsked", "evidence is read while a candidate is on its way"
     return "TelemetryAvailable", not s.blind, "EvidenceMissing" if s.blind else "Reading", s.blind
+
+
+def _evidence(s: Situation, status: ReleaseStatus) -> tuple[str, bool | None, str, str]:
+    """Say whether the evidence goes back to where the rollout began; a loss stays told until the next one."""
+    if status.candidate is None:
+        return "EvidenceKept", None, "NotAsked", "evidence is kept while a candidate is on its way"
+    if s.regained:
+        reason, _, said = s.regained.partition(": ")
+        return "EvidenceKept", reason == "Rebuilt", reason, said
+    old = next((c for c in s.release.status.conditions if c.type == "EvidenceKept"), None)
+    if old is not None and old.reason in ("BegunAnew", "Rebuilt") and s.release.status.candidate is not None:
+        return "EvidenceKept", old.reason == "Rebuilt", old.reason, old.message
+    return "EvidenceKept", True, "Kept", ""
 
 
 def _sync(s: Situation, status: ReleaseStatus) -> list[tuple[str, bool | None, str, str]]:

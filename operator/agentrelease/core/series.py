@@ -77,7 +77,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A part of the past of one agent's revisions, ``(start, end]`` in unix seconds on the grid."""
+    """A part of the past of one agent's revisions (none: all), ``(start, end]`` in unix seconds."""
 
     namespace: str
     agent: str
@@ -88,11 +88,15 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """Blocks of stable alone from before ``candidate``'s evidence, and what is to be said of them."""
+    """Blocks of stable alone from before ``candidate``'s evidence, and what is to be said of them.
+
+    ``read`` is the part of the past that was read, in unix seconds.
+    """
 
     candidate: str
     blocks: tuple[Block, ...]
     said: str
+    read: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,4 +100,5 @@ class Situation:
     approval: str = ""  # which approval the next phase waits for
     halt: str = ""  # who halted all agents, or that it isn't known; nothing is raised then
     claim: str = ""  # who else holds a lever of this release
+    regained: str = ""  # what became of evidence that the status had lost, as ``Reason: sentence``
     former: Former | None = None  # what the release was, where its status says nothing and other things do

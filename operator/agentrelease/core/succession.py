@@ -35,7 +35,9 @@ def apply(release: AgentRelease, s: Situation, step: Step, now: float) -> Releas
     match step.move:
         case Move.START:
             # the slot is overwritten, so the previous revision is in no slot any more
-            fresh = status.model_copy(update={"previous": None, "evidence": "", "metrics": [], "watch": None})
+            fresh = status.model_copy(
+                update={"previous": None, "evidence": "", "course": "", "metrics": [], "watch": None}
+            )
             changed = fresh.model_copy(update={"candidate": _new_candidate(release, s, now)})
         case Move.ENTER | Move.STEP_BACK:
             changed = _moved(release, step, now)
@@ -236,7 +238,13 @@ def _finished(status: ReleaseStatus, now: float) -> ReleaseStatus:
     if candidate.outcome is Outcome.ROLLED_BACK:
         refused = list(refusing(refused, candidate, candidate.reason, now))
     return status.model_copy(
-        update={"candidate": None, "refused": refused, "evidence": "", "metrics": status.metrics}
+        update={
+            "candidate": None,
+            "refused": refused,
+            "evidence": "",
+            "course": "",
+            "metrics": status.metrics,
+        }
     )
 
 
@@ -268,6 +276,7 @@ def _promoted(release: AgentRelease, now: float) -> ReleaseStatus:
             "candidate": None,
             "refused": refused,
             "evidence": "",
+            "course": "",
             "watch": Watching(since=now, permitted=level) if release.spec.watch.duration.seconds else None,
         }
     )
@@ -287,7 +296,13 @@ def _recovered(status: ReleaseStatus, s: Situation) -> ReleaseStatus:
     """Return a status that knows again what served and what is refused; whatever rolled out is forgotten."""
     if s.former is None:
         return status
-    back = {"stable": s.former.stable, "refused": list(s.former.refused), "candidate": None, "evidence": ""}
+    back = {
+        "stable": s.former.stable,
+        "refused": list(s.former.refused),
+        "candidate": None,
+        "evidence": "",
+        "course": "",
+    }
     return status.model_copy(update=back)
 
 

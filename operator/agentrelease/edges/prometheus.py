@@ -164,8 +164,9 @@ class Prometheus:
 
     async def _past(self, name: str, named: Mapping[str, str], stretch: Stretch) -> Groups:
         groups: dict[tuple[str, str], tuple[Any, ...]] = {}
-        for revision in stretch.revisions:
-            picked = _equal({**named, "release": revision})
+        # of all together, because a series is only new beside others of its agent
+        for more in [{"release": revision} for revision in stretch.revisions] or [{}]:
+            picked = _equal({**named, **more})
             for key, series in (await self._range(name, picked, (stretch.start, stretch.end))).items():
                 groups[key] = (*groups.get(key, ()), *series)
         return groups

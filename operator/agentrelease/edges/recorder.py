@@ -94,6 +94,12 @@ class DecisionRecorder:
         weight = status.exposure.intended.weight
         self._metrics.weight.labels(release.namespace, release.name, "intended").set(weight)
 
+    def regained(self, release: AgentRelease, said: str) -> None:
+        """Tell, as an Event, whether lost evidence was rebuilt or begins anew."""
+        reason, _, note = said.partition(": ")
+        severity = Severity.NORMAL if reason == "Rebuilt" else Severity.WARNING
+        self._tell(release, severity, f"Evidence{reason}", "Rebuild", note)
+
     def failed(self, key: str, what: str, why: str) -> None:
         """Log what did not work and is tried again."""
         log.warning("failed", release=key, what=what, why=why)

@@ -38,10 +38,10 @@ def alarmed(
     ledger: Ledger,
     level: Autonomy,
     alarm: Snapshot | None,
-) -> Ledger:
-    """Count what was heard since the last block."""
+) -> tuple[Ledger, tuple[object, ...] | None]:
+    """Count what was heard since the last block; also return that as a step of the evidence's course."""
     if alarm is None or alarm.end <= ledger.through:
-        return ledger
+        return ledger, None
     span = Span(
         namespace=release.namespace,
         agent=release.name,
@@ -51,4 +51,6 @@ def alarmed(
         end=alarm.end,
         counted=ledger.events_at,
     )
-    return ledger.alarmed(guarding.plan, blocks.occurrences(alarm, guarding.spec, span), alarm.end, level)
+    counts = blocks.occurrences(alarm, guarding.spec, span)
+    after = ledger.alarmed(guarding.plan, counts, alarm.end, level)
+    return after, None if after == ledger else ("alarm", alarm.end, str(level), counts)

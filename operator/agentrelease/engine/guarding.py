@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from agentrelease.core import lacking, routing
 from agentrelease.core.blocks import metrics_read
+from agentrelease.core.course import policy_of
 from agentrelease.core.guardrails import PlanError
 from agentrelease.core.overdue import FINISHED, STARTED
 from agentrelease.core.plan import compile_plan
@@ -43,7 +44,7 @@ class Guardian:
         if known is not None and known[0] == specs:
             return known[1]
         try:
-            guarding = Guarding(*compile_plan(specs, self._grid))
+            guarding = Guarding(*(made := compile_plan(specs, self._grid)), policy_of(made[0].to_object()))
         except PlanError as error:
             raise Unusable(f"guardrails: {error}") from None
         self._known[release.key] = (specs, guarding)

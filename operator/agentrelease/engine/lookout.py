@@ -105,22 +105,29 @@ class Lookout:
     async def _read(
         self, key: str, candidate: str, stretch: Stretch, spec: GuardrailPolicySpec, grid: float
     ) -> None:
-        found: list[Block] = []
-        why = ""
-        try:
-            async with asyncio.timeout(PATIENCE):
-                end = stretch.end
-                while end > stretch.start and not why:
-                    start = max(stretch.start, end - CHUNK * grid)
-                    part = replace(stretch, start=start, end=end)
-                    snapshot = await self._evidence.past(blocks.metrics_read(spec), part)
-                    why, end = snapshot.problem, start
-                    if not why:
-                        found[:0] = await asyncio.to_thread(_blocks, snapshot, spec, part, grid)
-        except TimeoutError:
-            why = f"reading took longer than {PATIENCE:g} s"
-        said = f"{len(found)} blocks of stable's history" + (f"; no more: {why}" if why else "")
-        self._pasts[key] = Past(candidate, tuple(found), said)
+        self._pasts[key] = await history(self._evidence, candidate, stretch, spec, grid)
+
+
+async def history(
+    evidence: Evidence, candidate: str, stretch: Stretch, spec: GuardrailPolicySpec, grid: float
+) -> Past:
+    """Read the blocks of stable in a stretch of the past, from the newest back until something is missing."""
+    found: list[Block] = []
+    why, reached, end = "", stretch.end, stretch.end
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while end > stretch.start and not why:
+                start = max(stretch.start, end - CHUNK * grid)
+                part = replace(stretch, start=start, end=end)
+                snapshot = await evidence.past(blocks.metrics_read(spec), part)
+                why, end = snapshot.problem, start
+                if not why:
+                    found[:0] = await asyncio.to_thread(_blocks, snapshot, spec, part, grid)
+                    reached = start
+    except TimeoutError:
+        why = f"reading took longer than {PATIENCE:g} s"
+    said = f"{len(found)} blocks of stable's history" + (f"; no more: {why}" if why else "")
+    return Past(candidate, tuple(found), said, (reached, stretch.end))
 
 
 def _blocks(snapshot: Snapshot, spec: GuardrailPolicySpec, stretch: Stretch, grid: float) -> list[Block]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from agentrelease.api.status import Stage
 from agentrelease.core import audience, blocks, intent, lacking, offline, routing, runs
 from agentrelease.core.assess import Assessment, Requirements, assess
+from agentrelease.core.course import Course, Terms
 from agentrelease.core.evidence import (
     Absolute,
     Comparison,
@@ -69,6 +70,7 @@ class Guarding:
 
     spec: GuardrailPolicySpec
     plan: Plan
+    policy: str = ""  # digest of the spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class Observed:
     wants: Stretch | None = None
     evaluations: tuple[offline.Run, ...] | None = None  # ``None``: as they are stored
     alarms: frozenset[Alarm] = frozenset()  # counters of which any growth is a breach now
+    course: Course | None = None  # how the ledger came about; ``None``: it is not known from its beginning
 
 
 HISTORY_BLOCKS = 240
@@ -97,11 +100,13 @@ def observe(
     guarding: Guarding | None,
     snapshot: Snapshot | None,
     why: str,
+    regained: Ledger | None = None,
     alarm: Snapshot | None = None,
 ) -> Observed:
     """Judge a release on a snapshot; ``why`` is a reason to be blind that is known already.
 
-    ``alarm`` is what was heard since then of things that may not happen even once.
+    ``regained`` is evidence that the status has lost, and ``alarm`` what was heard since then of things that
+    may not happen even once.
     """
     candidate = release.status.candidate
     if candidate is None:
@@ -121,9 +126,13 @@ def observe(
     problems = (blind,) if blind else _unscraped(release, candidate, snapshot)
     problems += _untold(release, candidate, guarding.spec, snapshot)
     problems += _unrouted(release, candidate, guarding.spec, snapshot)
-    ledger = _absorbed(release, candidate, guarding, snapshot, problems)
+    begun = regained or ledger_of(release, guarding.plan, snapshot.end)
+    course = course_of(release, guarding.policy, begun, regained=regained is not None)
+    ledger, course = _absorbed(release, candidate, guarding, snapshot, problems, begun, course)
     level = max(intent.exposure(release).autonomy, candidate.permitted)
-    ledger = alarmed(release, candidate.revision, guarding, ledger, level, alarm)
+    ledger, heard = alarmed(release, candidate.revision, guarding, ledger, level, alarm)
+    if heard is not None:
+        course = course and course.then(*heard)
     phase = release.spec.phases[min(candidate.phase_index, len(release.spec.phases) - 1)]
     requirements = _requirements(phase, candidate, _exposed_at(ledger, candidate), guarding.plan.deadline)
     stable = release.status.stable
@@ -140,6 +149,7 @@ def observe(
         wants=wants,
         evaluations=evaluations,
         alarms=alarms_of(release, candidate.revision, guarding, level),
+        course=course,
     )
 
 
@@ -194,7 +204,7 @@ def _watched(
         block = blocks.block(snapshot, guarding.spec, span, (why,) if why else ())
         record = read_reference(release.status.reference)
         ledger = ledger.absorb(guarding.plan, block, level, Frozen(record) if record else Absolute())
-    ledger = alarmed(release, stable.revision, guarding, ledger, level, alarm)
+    ledger, _ = alarmed(release, stable.revision, guarding, ledger, level, alarm)
     evaluations, previous = _evaluations(release, guarding.plan, snapshot), release.status.previous
     known = offline.Runs(stable.revision, previous.revision if previous else "", evaluations)
     assessment = assess(guarding.plan, ledger, snapshot.end, Requirements(), known)
@@ -228,12 +238,16 @@ def _history(release: AgentRelease, grid: float, end: float) -> Stretch | None:
     return Stretch(release.namespace, release.name, (stable.revision,), end - span, end)
 
 
-def _warmed(release: AgentRelease, ledger: Ledger, plan: Plan, snapshot: Snapshot) -> Ledger:
+def _warmed(
+    release: AgentRelease, ledger: Ledger, course: Course | None, plan: Plan, snapshot: Snapshot
+) -> tuple[Ledger, Course | None]:
     """Put stable's history before a ledger that has none yet, as soon as it is known."""
-    past, candidate = snapshot.pasts.get(release.key), release.status.candidate
+    past, candidate, stable = snapshot.pasts.get(release.key), release.status.candidate, release.status.stable
     if ledger.origin or past is None or candidate is None or past.candidate != candidate.revision:
-        return ledger
-    return ledger.warmed(plan, past.blocks, past.said)
+        return ledger, course
+    whose = stable.revision if stable else ""
+    course = course and course.then("past", *past.read, whose, past.said)
+    return ledger.warmed(plan, past.blocks, past.said), course
 
 
 def _outlook(release: AgentRelease, guarding: Guarding, snapshot: Snapshot) -> tuple[Outlook, ...]:
@@ -266,6 +280,14 @@ def ledger_of(release: AgentRelease, plan: Plan, at: float) -> Ledger:
     return _read_ledger(release.status.evidence) or Ledger.new(plan, at)
 
 
+def course_of(release: AgentRelease, policy: str, ledger: Ledger, *, regained: bool = False) -> Course | None:
+    """Return how a ledger came about, to go on from there; ``None`` where that is not known, or changed."""
+    if not regained and not _read_ledger(release.status.evidence):
+        return Course.begun(policy, ledger.through)
+    known = Course.from_json(release.status.course)
+    return known.open if known is not None and known.policy == policy else None
+
+
 def comparison(release: AgentRelease, exposure: Exposure, start: float, grid: float) -> Comparison:
     """Return what the candidate is compared with at this exposure, for a block from ``start`` on.
 
@@ -296,11 +318,13 @@ def _absorbed(
     guarding: Guarding,
     snapshot: Snapshot,
     problems: tuple[str, ...],
-) -> Ledger:
-    ledger = ledger_of(release, guarding.plan, snapshot.end)
-    ledger = _warmed(release, ledger.covering(guarding.plan), guarding.plan, snapshot)
+    ledger: Ledger,
+    course: Course | None,
+) -> tuple[Ledger, Course | None]:
+    ledger = ledger.covering(guarding.plan)
+    ledger, course = _warmed(release, ledger, course, guarding.plan, snapshot)
     if snapshot.end <= ledger.through:
-        return ledger
+        return ledger, course
     exposure = intent.exposure(release)
     stable = release.status.stable
     span = Span(
@@ -322,7 +346,9 @@ def _absorbed(
     block = blocks.block(snapshot, guarding.spec, span, problems)
     compared = comparison(release, exposure, span.start, guarding.plan.grid)
     level = max(exposure.autonomy, candidate.permitted)
-    return ledger.absorb(guarding.plan, block, level, compared)
+    terms = Terms.of(span, compared, level, usable=not block.problems)
+    course = course and course.absorbed(terms, span.start, span.end)
+    return ledger.absorb(guarding.plan, block, level, compared), course
 
 
 def _boundless(release: AgentRelease, plan: Plan) -> str:

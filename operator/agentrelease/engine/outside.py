@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from agentrelease.engine.levers import Lever
     from agentrelease.engine.lookout import Lookout
     from agentrelease.engine.ports import Recorder, Releases, SlotLoader
+    from agentrelease.engine.rebuilding import Rebuilder
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Outside:
     guardian: Guardian
     recorder: Recorder
     lookout: Lookout
+    rebuilder: Rebuilder
     journal: Journal
     keeper: Keeper
     epoch: Callable[[], int | None]

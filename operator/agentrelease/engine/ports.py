@@ -193,6 +193,9 @@ class Recorder(Protocol):
     def decided(self, release: AgentRelease, decision: Decision, epoch: int) -> None:
         """Tell a decision that changed something or said something new."""
 
+    def regained(self, release: AgentRelease, said: str) -> None:
+        """Tell what became of evidence that a status had lost, as ``Reason: sentence``."""
+
     def failed(self, key: str, what: str, why: str) -> None:
         """Tell that something did not work and will be tried again."""
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from agentrelease.core.recovery import Former
     from agentrelease.engine.levers import Lever, Placement, Reading
     from agentrelease.engine.outside import Outside
+    from agentrelease.engine.rebuilding import Regained
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Sight:
     readings: tuple[Reading | None, ...]
     observed: Observed
     halt: bool | None = None  # what was ordered for all agents
+    regained: Regained | None = None
 
 
 async def read(outside: Outside, release: AgentRelease) -> Sight:
@@ -72,7 +74,11 @@ class _Reading:
         live = await self._live()
         former = await self._former(desired)
         guarding, why = await self._guarding()
-        observed = observe(release, guarding, self._out.lookout.latest, why, self._out.lookout.alarm)
+        regained = self._out.rebuilder.of(release, guarding)
+        if regained is not None and regained.lost:
+            release = self._release = _without_evidence(release)
+        why = why or (regained.waits if regained else "")
+        observed = self._observed(guarding, why, regained)
         self._recall(guarding, observed)
         situation = Situation(
             release=release,
@@ -93,9 +99,19 @@ class _Reading:
             halt="" if self._order.halt is False else self._order.why,
             claim="; ".join(reading.claim for reading in self._readings if reading and reading.claim),
             former=former,
+            regained=_said(regained),
         )
         halt = self._order.halt
-        return Sight(self._now, self._epoch, situation, self._bundles, self._readings, observed, halt)
+        readings, bundles = self._readings, self._bundles
+        return Sight(self._now, self._epoch, situation, bundles, readings, observed, halt, regained)
+
+    def _observed(self, guarding: Guarding | None, why: str, regained: Regained | None) -> Observed:
+        """Judge what is seen; while lost evidence is being rebuilt nothing is judged, and nothing raised."""
+        release, latest = self._release, self._out.lookout.latest
+        if regained is not None and regained.waits:
+            return replace(observe(release, None, latest, why), blind=why)
+        alarm = self._out.lookout.alarm
+        return observe(release, guarding, latest, why, regained.ledger if regained else None, alarm)
 
     async def _recalled(self) -> Desired | None:
         """Return the kept revision that an order wants back and no slot has, if it was promoted once."""
@@ -196,6 +212,20 @@ class _Reading:
             return await self._out.slots.state(where)
         except ClusterError as error:
             return SlotState(None, available=False, problem=str(error))
+
+
+def _without_evidence(release: AgentRelease) -> AgentRelease:
+    status = release.status.model_copy(update={"evidence": "", "course": ""})
+    return release.model_copy(update={"status": status})
+
+
+def _said(regained: Regained | None) -> str:
+    """Say what became of evidence that was lost: its condition's reason and message."""
+    if regained is None:
+        return ""
+    if regained.ledger is not None:
+        return f"Rebuilt: {regained.ledger.blocks} blocks were read again, and are bit for bit what was lost"
+    return f"Rebuilding: {regained.waits}" if regained.waits else f"BegunAnew: {regained.lost}"
 
 
 def _joined(looked: Sequence[tuple[Reading | None, str]]) -> Live:

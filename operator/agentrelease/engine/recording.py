@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from agentrelease.api.status import MAX_ENTRY
 from agentrelease.core import intent
+from agentrelease.core.course import Course
 from agentrelease.core.exposure import ALL
 from agentrelease.core.packing import packed
 from agentrelease.core.reference import write_reference
 from agentrelease.core.steps import INTERVENTIONS, Move
-from agentrelease.engine.observe import ledger_of
+from agentrelease.engine.observe import course_of, ledger_of
 
 if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from agentrelease.core.ledger import Ledger
     from agentrelease.engine.outside import Outside
     from agentrelease.engine.reading import Sight
+    from agentrelease.engine.rebuilding import Regained
 
 
 class Record:
@@ -43,6 +45,9 @@ class Record:
             self._out.journal.writing(self._release.key, self._entry)
         written = await self._out.releases.write_status(self._release, self.status)
         self._out.journal.seen(written, leading=self._sight.epoch is not None)
+        said = self._sight.situation.regained
+        if said and not (self._sight.regained and self._sight.regained.waits):
+            self._out.recorder.regained(written, said)
         return written
 
     def _complete(self) -> ReleaseStatus:
@@ -53,7 +58,10 @@ class Record:
         if move in (Move.ENTER, Move.STEP_BACK, Move.GIVE_BACK) or move in INTERVENTIONS:
             update |= self._entered()
         elif ledger is not None and status.candidate is not None and self._release.status.candidate:
-            update["evidence"] = ledger.to_json()  # of this candidate, not of the watch before it
+            # of this candidate, not of the watch before it
+            update |= _kept(ledger, self._sight.observed.course)
+        elif ledger is None and status.candidate is not None and (regained := self._sight.regained):
+            update |= _restored(self._release, regained)
         elif ledger is not None and status.watch is not None:
             update["watch"] = status.watch.model_copy(update={"evidence": self._of_watch(ledger)})
         if status.candidate is None and status.watch is None:
@@ -72,21 +80,40 @@ class Record:
         """Start the safe side anew in a new phase, and freeze stable's record when its traffic ends."""
         snapshot = self._out.lookout.latest
         at = snapshot.end if snapshot and snapshot.end else self._sight.now
-        ledger, step = self._sight.observed.ledger, self._decision.step
+        ledger, course = self._sight.observed.ledger, self._sight.observed.course
         if ledger is None:
             guarding = self._out.guardian.known(self._release)
             if guarding is None:
                 return {}
+            regained = self._sight.regained
+            if regained is not None and regained.waits:
+                return self._entered_unseen(at)
+            back = regained.ledger if regained else None
+            ledger = back or ledger_of(self._release, guarding.plan, at)
+            course = course_of(self._release, guarding.policy, ledger, regained=back is not None)
             # between two exposures nothing was judged, and nothing of that time can be
-            ledger = replace(ledger_of(self._release, guarding.plan, at), through=at)
+            ledger, course = replace(ledger, through=at), course and course.then("through", at)
+        return self._anew(ledger, course, at)
+
+    def _anew(self, ledger: Ledger, course: Course | None, at: float) -> dict[str, object]:
+        step, found = self._decision.step, self._sight.observed.assessment
+        freezes = self._decision.intended.weight >= ALL and intent.exposure(self._release).weight < ALL
+        if freezes:
+            course = course and course.then("frozen")
         fresh = ledger.enter_phase(at)
+        entered: tuple[object, ...] = ("enter", at)
         if step.cause == "GuardrailBreached" or step.move in INTERVENTIONS:
-            found = self._sight.observed.assessment
-            fresh = ledger.forgiven(found.breached, at, found.answered) if found else ledger.forgiven((), at)
-        update: dict[str, object] = {"evidence": fresh.to_json()}
-        if self._decision.intended.weight >= ALL and intent.exposure(self._release).weight < ALL:
+            names, answered = (sorted(found.breached), found.answered) if found else ([], {})
+            fresh, entered = ledger.forgiven(names, at, answered), ("forgive", at, names, answered)
+        update = _kept(fresh, course and course.then(*entered))
+        if freezes:
             update["reference"] = write_reference(ledger)
         return update
+
+    def _entered_unseen(self, at: float) -> dict[str, object]:
+        """Note a move in the course of evidence that is being rebuilt, to be made when it is there."""
+        course = Course.from_json(self._release.status.course)
+        return {"course": course.then("through", at).then("enter", at).to_json()} if course else {}
 
     def _of_watch(self, ledger: Ledger) -> str:
         """Return the watch's evidence: harm goes on from the rollout, and begins anew with every level."""
@@ -97,6 +124,21 @@ class Record:
         elif move is Move.PROMOTE:
             ledger = ledger.enter_phase(ledger.through)
         return ledger.to_json()
+
+
+def _restored(release: AgentRelease, regained: Regained) -> dict[str, object]:
+    """Return evidence that was rebuilt while nothing is judged; nothing while it is not there yet."""
+    course = Course.from_json(release.status.course)
+    return _kept(regained.ledger, course and course.open) if regained.ledger else {}
+
+
+def _kept(ledger: Ledger, course: Course | None) -> dict[str, object]:
+    """Return a ledger as it is stored, and beside it how it came about."""
+    evidence = ledger.to_json()
+    return {
+        "evidence": evidence,
+        "course": course.sealed(evidence, ledger.problems).to_json() if course else "",
+    }
 
 
 __all__ = ["Record"]

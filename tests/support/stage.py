@@ -99,6 +99,9 @@ class Told:
     def looked(self, _key: str, _seconds: float, _result: str) -> None:
         """Looks are counted elsewhere."""
 
+    def stands(self, _release: AgentRelease) -> None:
+        """How long a rollback lasts is measured elsewhere."""
+
     def gone(self, _key: str) -> None:
         """Nothing is kept by release here."""
 

@@ -55,6 +55,11 @@ class Metrics:
             "Effects of rolled-back candidates: pending, failed, or lost to the log.",
             [*_RELEASE, "state"],
         )
+        self.incomplete = self._gauge(
+            "rollback_incomplete_seconds",
+            "How long a rollback has been waiting for what it still lacks; 0 when none is.",
+            _RELEASE,
+        )
         self.decisions_failed = self._counter("failures", "What did not work and is tried again.", ["what"])
 
     def observe(self, name: str, documentation: str, read: Callable[[], float]) -> None:
@@ -70,7 +75,14 @@ class Metrics:
     def forget(self, namespace: str, release: str) -> None:
         """Drop the series of a release that is gone."""
         gone = {"namespace": namespace, "release": release}
-        for metric in (self.decisions, self.evaluated, self.weight, self.compensations, self.effects):
+        for metric in (
+            self.decisions,
+            self.evaluated,
+            self.weight,
+            self.compensations,
+            self.effects,
+            self.incomplete,
+        ):
             metric.remove_by_labels(gone)
 
     def exposition(self) -> bytes:

@@ -5,6 +5,8 @@ Never on the safety path: everything here is queued or counted, nothing is await
 
 from __future__ import annotations
 
+import time
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import structlog
@@ -17,6 +19,8 @@ from agentrelease.edges.logs import Sealed
 from agentrelease.engine.ports import Ref
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agentrelease.api.release import AgentRelease
     from agentrelease.core.chain import Entry
     from agentrelease.core.decision import Decision
@@ -29,10 +33,13 @@ log = structlog.get_logger("agentrelease.decision")
 STREAM = "decision-log"
 """The event by which lines of the decision log are told from others."""
 
+INCOMPLETE = "RollbackIncomplete"
+"""The cause of a rollback that still lacks something, and the condition's name."""
+
 WARNINGS = frozenset({Move.WITHDRAW, Move.STEP_BACK, Move.DRAIN, Move.CAP, Move.RETURN, Move.RECOVER})
 WORRIES = frozenset(
     {
-        "RollbackIncomplete",
+        INCOMPLETE,
         "EvidenceMissing",
         "HeldByGuardrail",
         "Refused",
@@ -53,7 +60,14 @@ def stream(entry: Entry) -> None:
 class DecisionRecorder:
     """Tells each decision once in every place."""
 
-    def __init__(self, events: EventWriter, metrics: Metrics, sinks: Sinks | None = None) -> None:
+    def __init__(
+        self,
+        events: EventWriter,
+        metrics: Metrics,
+        sinks: Sinks | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._clock = clock
         self._events = events
         self._sinks = sinks
         self._metrics = metrics
@@ -99,6 +113,13 @@ class DecisionRecorder:
         reason, _, note = said.partition(": ")
         severity = Severity.NORMAL if reason == "Rebuilt" else Severity.WARNING
         self._tell(release, severity, f"Evidence{reason}", "Rebuild", note)
+
+    def stands(self, release: AgentRelease) -> None:
+        """Measure how long a rollback has been incomplete; goes on rising when nobody looks any more."""
+        waiting = (c for c in release.status.conditions if c.type == INCOMPLETE and c.status == "True")
+        since = next((datetime.fromisoformat(c.last_transition_time).timestamp() for c in waiting), None)
+        gauge = self._metrics.incomplete.labels(release.namespace, release.name)
+        gauge.set_function(lambda: 0.0 if since is None else max(0.0, self._clock() - since))
 
     def failed(self, key: str, what: str, why: str) -> None:
         """Log what did not work and is tried again."""

@@ -202,5 +202,8 @@ class Recorder(Protocol):
     def looked(self, key: str, seconds: float, result: str) -> None:
         """Tell how long one look took and how it ended."""
 
+    def stands(self, release: AgentRelease) -> None:
+        """Measure how a release stands, as it is stored."""
+
     def gone(self, key: str) -> None:
         """Forget a release that does not exist any more."""

@@ -48,6 +48,7 @@ class Reconciler:
             self._out.journal.forget(key)
             return Result()
         self._out.journal.seen(release, leading=self._out.epoch() is not None)
+        self._out.recorder.stands(release)
         self._out.keeper.seen(release)
         return await _look(self._out, release)
 

@@ -99,3 +99,48 @@ async def test_a_new_operator_goes_on_with_the_watch_where_the_old_one_was() -> 
     release = await stage.run(60, until="RolledBack")
     assert release.status.stable is not None
     assert release.status.stable.revision == v1
+
+
+def mild() -> dict[str, Any]:
+    policy = deepcopy(POLICY)
+    for metric in policy["metrics"]:
+        if metric["name"] == "policy-violations":
+            metric["onBreach"] = "lowerAutonomy"
+    return policy
+
+
+async def lowered(then: Behaviour) -> tuple[Stage, str]:
+    """A revision whose autonomy went down after its promotion; ``then`` is what it does six seconds later."""
+    stage = Stage(seed=7)
+    await stage.install(mild())
+    await stage.apply("v1")
+    await stage.run(20, until="Promoted")
+    v2 = await stage.apply("v2", GOOD)
+    await stage.run(600, until="Promoted")
+    stage.behaviours[v2] = BAD
+    for _ in range(120):
+        await stage.step(looks=1)
+        if stage.level(v2) < Autonomy.FULL_ACTION:
+            break
+    for _ in range(6):
+        await stage.step(looks=1)
+    stage.behaviours[v2] = then
+    return stage, v2
+
+
+async def test_what_agents_do_before_they_take_up_a_lower_level_costs_no_other_level() -> None:
+    stage, v2 = await lowered(GOOD)
+    levels = set()
+    for _ in range(400):
+        await stage.step(looks=1)
+        levels.add(stage.level(v2))
+    assert min(levels) is Autonomy.LIMITED_ACTION
+    assert stage.level(v2) is Autonomy.FULL_ACTION  # earned back
+
+
+async def test_a_regression_that_goes_on_at_the_lower_level_costs_the_next_one() -> None:
+    stage, v2 = await lowered(BAD)
+    assert stage.level(v2) is Autonomy.LIMITED_ACTION
+    for _ in range(120):
+        await stage.step(looks=1)
+    assert stage.level(v2) is Autonomy.OBSERVE

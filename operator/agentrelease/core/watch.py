@@ -3,6 +3,9 @@
 A revision that serves all traffic is compared with the frozen record of the stable before it, and with
 absolute ceilings. A breach returns to that revision while it is still loaded; otherwise, or where
 the guardrail asks for less, autonomy goes down a level. A level is earned back on a fresh window, once.
+
+Agents take up a lower level within a lease. What they do until then is no reason for another level; what
+asks for a return is one at any time.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ RELAPSES = 1
 """How often a level may be earned back; after that it takes a new release."""
 
 
-def breached(s: Situation, _now: float) -> Step | None:
+def breached(s: Situation, now: float) -> Step | None:
     """Lower what serves, or return to what served before."""
     status, assessment = s.release.status, s.assessment
     stable = status.stable
@@ -37,17 +40,21 @@ def breached(s: Situation, _now: float) -> Step | None:
             return Step(Move.RETURN, "GuardrailBreached", why, outcome=Outcome.ROLLED_BACK)
         if stable.autonomy > Autonomy.OBSERVE:
             return Step(Move.LOWER_STABLE, "AutonomyLowered", why, cap=Autonomy.OBSERVE)
+    elif now < status.watch.permitted_until:
+        return Step(Move.KEEP, "AutonomyLowered", f"agents are still taking up {stable.autonomy}; {why}")
     elif stable.autonomy > Autonomy.OBSERVE:
         return Step(Move.LOWER_STABLE, "AutonomyLowered", why, cap=stable.autonomy.one_down)
     return Step(Move.KEEP, "GuardrailBreached", why)
 
 
-def regained(s: Situation, _now: float) -> Step | None:
+def regained(s: Situation, now: float) -> Step | None:
     """Raise what serves by one level when a fresh window shows that it is as good as it should be."""
     status, assessment = s.release.status, s.assessment
     watch, stable = status.watch, status.stable
     if watch is None or stable is None or not watch.lowered or watch.lowered > RELAPSES:
         return None
+    if now < watch.permitted_until:
+        return None  # nothing seen yet is of the lower level
     top = intent.final_autonomy(s.release)
     if stable.digest != s.desired.digest or stable.autonomy >= top or halted(s) or not s.leading:
         return None

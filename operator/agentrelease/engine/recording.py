@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agentrelease.api.status import MAX_ENTRY
+from agentrelease.api.vocabulary import Action
 from agentrelease.core import intent
 from agentrelease.core.course import Course
 from agentrelease.core.exposure import ALL
@@ -123,7 +124,19 @@ class Record:
             ledger = ledger.forgiven(names, ledger.through, found.answered if found else None)
         elif move is Move.PROMOTE:
             ledger = ledger.enter_phase(ledger.through)
+        elif settling := self._settling():
+            ledger = ledger.forgiven(settling, ledger.through)
         return ledger.to_json()
+
+    def _settling(self) -> frozenset[str]:
+        """Return the guardrails whose evidence is not of the new level yet, because agents still take it up.
+
+        What asks for a return counts from the first moment.
+        """
+        watch, guarding = self._release.status.watch, self._out.guardian.known(self._release)
+        if watch is None or guarding is None or self._sight.now >= watch.permitted_until:
+            return frozenset()
+        return frozenset(g.name for g in guarding.plan.guardrails if g.on_breach < Action.STEP_BACK)
 
 
 def _restored(release: AgentRelease, regained: Regained) -> dict[str, object]:

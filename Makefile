@@ -4,7 +4,8 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 python := .venv/bin/python
-# Most tests wait for other processes, so there may be more of them than processors.
+# Most tests wait for other processes, so there may be more of them than processors. Some take two minutes: who is
+# through takes over what waits behind them.
 workers ?= 4
 # Any arguments for pytest, e.g. make test tests='tests/core -x'
 tests ?=
@@ -24,7 +25,7 @@ demo: setup ## release a good agent and a bad one, on real parts, on this machin
 	$(python) -m agentrelease.local.demo
 
 test: builds lint types imports ## run every check and every test, on real parts
-	$(python) -m pytest -n $(workers) $(tests)
+	$(python) -m pytest -n $(workers) --dist worksteal $(tests)
 
 bench: builds ## measure: builds, starts, reaction to a violation, memory
 	$(python) -m bench

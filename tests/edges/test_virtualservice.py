@@ -252,7 +252,10 @@ async def test_the_object_goes_up_and_down_like_any_other_route(
     before = await server.create(users_service(ns))
     await lever.read(placement)
     await lever.raise_(placement, 3)
-    assert await lever.read(placement) == Reading(candidate=EVERYTHING, epoch=3, in_sync=True)
+    everywhere = frozenset(placement.services)
+    assert await lever.read(placement) == Reading(
+        candidate=EVERYTHING, epoch=3, in_sync=True, served=everywhere
+    )
     assert await lever.confirm(placement) is None
     await lever.lower(replace(placed(NOTHING, ns), note="support-77aa00bb12: over"))
     after = await server.get(Ref(VIRTUAL_SERVICE, ns, "support"))

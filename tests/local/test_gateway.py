@@ -168,7 +168,7 @@ async def test_a_shadows_answer_never_reaches_a_user_and_its_share_is_the_percen
 
 async def shadowed(shop):
     """Mirrored requests that Envoy has sent to green so far, once all are answered."""
-    prefix = f"cluster.{shop.namespace}.green.80.upstream_rq"
+    prefix = f"cluster.{shop.namespace}/green/80.upstream_rq"
 
     async def idle():
         async with shop.http.get(

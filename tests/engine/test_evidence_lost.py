@@ -127,7 +127,7 @@ async def test_evidence_that_somebody_changed_is_not_believed() -> None:
     assert before.status.phase == (await stage.release()).status.phase
 
 
-async def test_while_it_is_read_nothing_is_raised_and_the_budget_ends_exposure() -> None:
+async def test_while_it_is_read_nothing_is_raised() -> None:
     stage = await rolling("half")
     await lose(stage)
     stage.forgets = True

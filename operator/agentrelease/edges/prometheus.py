@@ -91,18 +91,13 @@ class Prometheus:
             return Snapshot(at=0.0, end=0.0, since=0.0, problem=f"Prometheus: {error}")
         end = math.floor((at - self._settle) / self._grid) * self._grid
         start = min(since if since is not None else end, end - self._grid)
-        asking = asyncio.create_task(_gathered({"up": self._down()}))
-        series, unread = await _gathered(
-            {
-                one.metric: self._range(one.metric, "", (start, end), one.reach)
-                for one in wanted
-                if not one.labels
-            }
+        ours = [one for one in wanted if not one.labels]
+        routers = [one for one in wanted if one.labels]
+        (series, unread), (routed, silent), (targets, failed) = await asyncio.gather(
+            _gathered({one.metric: self._range(one.metric, "", (start, end), one.reach) for one in ours}),
+            _gathered({one.metric: self._routed(one, (start, end)) for one in routers}),
+            _gathered({"up": self._down()}),
         )
-        routed, silent = await _gathered(
-            {one.metric: self._routed(one, (start, end)) for one in wanted if one.labels}
-        )
-        targets, failed = await asking
         down: frozenset[Target] = frozenset()
         if series:
             down = targets.get("up", down)

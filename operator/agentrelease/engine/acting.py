@@ -171,14 +171,15 @@ class Acting:
         flags, exposure = self._sight.readings[0], intent.exposure(self._release)
         if flags is None or flags.halted or flags.claim:
             return
+        target = self._placement()
         if flags.missing:
-            await self._out.levers[0].raise_(self._placement(), epoch)
+            await self._out.levers[0].raise_(target, epoch)
             return
-        if flags.candidate is None or not _grants(flags.candidate, self._placement(), exposure):
+        if flags.candidate is None or not _grants(flags.candidate, target, exposure):
             return
         term = self._release.spec.delivery.flags.lease_seconds
         if flags.lease_until is None or flags.lease_until - self._sight.now < term * 2 / 3:
-            await self._out.levers[0].raise_(self._placement(), epoch)
+            await self._out.levers[0].raise_(target, epoch)
 
     def _note(self) -> str:
         """Return what the flags remember: a withdrawal by its revision, so that it can be resumed."""

@@ -16,7 +16,7 @@ from agentrelease.core.exposure import ALL
 from agentrelease.core.packing import packed
 from agentrelease.core.reference import write_reference
 from agentrelease.core.steps import INTERVENTIONS, Move
-from agentrelease.engine.observe import course_of, ledger_of
+from agentrelease.engine.absorbing import course_of, ledger_of
 
 if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease

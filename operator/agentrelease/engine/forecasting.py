@@ -1,0 +1,46 @@
+"""What the phases will take, at the traffic and the rates that stable shows now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentrelease.core import audience, blocks
+from agentrelease.core.forecast import Flow, Outlook, outlook
+from agentrelease.engine.measuring import WINDOW, grown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agentrelease.api.release import AgentRelease
+    from agentrelease.core.evidence import Count
+    from agentrelease.core.guardrails import Plan
+    from agentrelease.core.series import Snapshot
+    from agentrelease.engine.observe import Guarding
+
+PRIOR = 50.0
+"""Tasks' worth of a metric's expected rate in a forecast, while little of stable has been seen."""
+
+
+def forecast(release: AgentRelease, guarding: Guarding, snapshot: Snapshot) -> tuple[Outlook, ...]:
+    """Say what the phases will take at the traffic and the rates that stable shows now."""
+    stable = release.status.stable
+    if stable is None:
+        return ()
+    counts = blocks.recent(snapshot, guarding.spec, release, stable.revision, WINDOW)
+    rates = {
+        name: (count.x + expected * PRIOR) / (count.n + PRIOR)
+        for name, (count, expected) in _with_expected(guarding.plan, counts).items()
+    }
+    external, internal = (_pace(release, snapshot, whose) for whose in (audience.EXTERNAL, audience.INTERNAL))
+    return outlook(release.spec.phases, guarding.plan, Flow(external, internal, rates))
+
+
+def _pace(release: AgentRelease, snapshot: Snapshot, whose: str) -> float:
+    """Return the agent's tasks a second in one audience."""
+    series = snapshot.of(blocks.TASKS, release.namespace, release.name)
+    mine = tuple(one for one in series if audience.belongs(one, whose))
+    return (grown(mine, snapshot.end - WINDOW, snapshot.end) or 0.0) / WINDOW
+
+
+def _with_expected(plan: Plan, counts: Mapping[str, Count]) -> dict[str, tuple[Count, float]]:
+    return {g.name: (counts[g.name], g.expected) for g in plan.tested if g.name in counts}

@@ -1,0 +1,147 @@
+"""What traffic and agents report of a candidate, beside what was intended."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import sqrt
+from typing import TYPE_CHECKING
+
+from agentrelease.api.status import Stage
+from agentrelease.core import audience, blocks, intent, routing
+from agentrelease.core.in_effect import difference, reported
+from agentrelease.core.overdue import STARTED
+from agentrelease.core.situation import Measured
+from agentrelease.core.skew import CLOCK, skew, unreliable
+from agentrelease.core.span import Span
+from agentrelease.engine.arms import of_revision, services_of
+
+if TYPE_CHECKING:
+    from agentrelease.api.guardrail import GuardrailPolicySpec
+    from agentrelease.api.release import AgentRelease
+    from agentrelease.api.status import Candidate
+    from agentrelease.api.vocabulary import Autonomy
+    from agentrelease.core.exposure import Exposure
+    from agentrelease.core.in_effect import Kind
+    from agentrelease.core.series import Series, Snapshot
+
+WINDOW = 15.0
+"""Seconds over which the traffic share is measured."""
+
+SURE = 4.0
+"""Standard deviations by which a measured share may miss the intended one."""
+
+MARGIN = 0.005
+"""And this much more, for what is in flight while a weight changes."""
+
+TURNS = 10.0
+"""Tasks of one session. Flags split sessions, and of tasks that come together fewer are independent."""
+
+
+def measure(
+    release: AgentRelease, candidate: Candidate, spec: GuardrailPolicySpec | None, snapshot: Snapshot
+) -> Measured:
+    """Return what is seen of the candidate, and why that does not fit the intent."""
+    exposure = intent.exposure(release)
+    stable = release.status.stable
+    series = _tasks(release, candidate, snapshot)
+    start = max(candidate.confirmed_at, snapshot.end - WINDOW)
+    whose = audience.of_candidate(exposure, release.spec.phases)
+    counted = tuple(one for one in series if audience.belongs(one, whose))
+    mine = grown(of_revision(counted, candidate.revision), start, snapshot.end)
+    theirs = grown(of_revision(counted, stable.revision), start, snapshot.end) if stable else None
+    if spec is not None and stable is not None and exposure.weight > 0:
+        names = (release.namespace, release.name, candidate.revision, stable.revision)
+        mine, theirs = _sent(
+            release, candidate, spec, Span(*names, start, snapshot.end, whose), snapshot
+        ) or (mine, theirs)
+    all_of_it = grown(of_revision(series, candidate.revision), start, snapshot.end)
+    recent = grown(of_revision(series, candidate.revision), snapshot.end - 2.0, snapshot.end)
+    levels = reported(
+        of_revision(snapshot.of(blocks.LEVELS, release.namespace, release.name), candidate.revision),
+        snapshot.at,
+        WINDOW,
+    )
+    info = of_revision(snapshot.of(blocks.INFO, release.namespace, release.name), candidate.revision)
+    share = _share(mine, theirs) if exposure.weight > 0 else None
+    together = TURNS if release.spec.delivery.route is None else 1.0
+    return Measured(
+        weight=None if share is None else 100 * share,
+        tasks=mine,
+        recent=recent,
+        autonomy=max(levels.values(), default=None),
+        reporting=any(snapshot.at - one.newest <= WINDOW for one in info),
+        disagreement=_skewed(release, candidate, snapshot)
+        or _disagreement(exposure, candidate, levels)
+        or ("" if mine or not exposure.reached else _unreached(whose, all_of_it))
+        or (_missed(exposure, (mine, theirs), together) if stable else ""),
+        at=snapshot.at,
+    )
+
+
+def _sent(
+    release: AgentRelease, candidate: Candidate, spec: GuardrailPolicySpec, window: Span, snapshot: Snapshot
+) -> tuple[float | None, float | None] | None:
+    """Return both arms' requests by the router's own counters; ``None`` where the policy names none."""
+    services = services_of(release, candidate)
+    if spec.router is None or not services.candidate:
+        return None
+    return routing.arms(snapshot, spec, replace(window, services=services)) or (None, None)
+
+
+def _tasks(release: AgentRelease, candidate: Candidate, snapshot: Snapshot) -> tuple[Series, ...]:
+    """Return the tasks by which traffic is measured: as they begin, where every arm counts them so.
+
+    A candidate that hangs on all of them is reached by traffic although it never finishes any.
+    """
+    stable = release.status.stable
+    arms = {candidate.revision} | ({stable.revision} if stable else set())
+    began = snapshot.of(STARTED, release.namespace, release.name)
+    told = {one.labels.get("release") for one in began}
+    return began if arms <= told else snapshot.of(blocks.TASKS, release.namespace, release.name)
+
+
+def _skewed(release: AgentRelease, candidate: Candidate, snapshot: Snapshot) -> str:
+    clocks = of_revision(snapshot.of(CLOCK, release.namespace, release.name), candidate.revision)
+    return unreliable(skew(clocks, snapshot.at, WINDOW), release.spec.delivery.flags.lease_seconds)
+
+
+def grown(series: tuple[Series, ...], start: float, end: float) -> float | None:
+    """Return how much series grew together in ``(start, end]``; ``None`` is unknown."""
+    known = [g for g in (one.grown(start, end) for one in series) if g is not None]
+    return sum(known) if known else None
+
+
+def _share(mine: float | None, theirs: float | None) -> float | None:
+    if mine is None or theirs is None or mine + theirs <= 0:
+        return None
+    return mine / (mine + theirs)
+
+
+def _disagreement(exposure: Exposure, candidate: Candidate, levels: dict[Kind, Autonomy]) -> str:
+    if candidate.stage is not Stage.RUNNING:
+        return ""
+    if not candidate.confirmed_at:
+        return "the levers have not been seen in effect yet"
+    return difference(levels, exposure)
+
+
+def _unreached(whose: str, tasks: float | None) -> str:
+    """Say whose requests are missing; ``tasks`` are the candidate's of all audiences."""
+    if not tasks or not whose:
+        return "no traffic has reached the candidate in this phase yet"
+    return f"{tasks:g} tasks have reached the candidate in this phase, none of them with audience={whose}"
+
+
+def _missed(exposure: Exposure, tasks: tuple[float | None, float | None], together: float) -> str:
+    """Say that the share of traffic is not the intended one; ``together`` are the tasks split as one."""
+    mine, theirs = tasks
+    share = exposure.weight / 100
+    if not 0 < share < 1:
+        return ""
+    total = (mine or 0.0) + (theirs or 0.0)
+    measured = _share(mine, theirs)
+    spread = sqrt(share * (1 - share) * together / total) if total else 0.0
+    if measured is None or abs(measured - share) > SURE * spread + MARGIN:
+        shown = "unknown" if measured is None else f"{100 * measured:.1f} %"
+        return f"the measured share is {shown} of {total:g} tasks, intended is {exposure.weight:g} %"
+    return ""

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 import yaml
 from tests.support.gateway import eventually
-from tests.support.world import AGENT, EXAMPLES, MOMENT, World, kubectl, world
+from tests.support.world import AGENT, EXAMPLES, MOMENT, World, kubectl
 
 from agentrelease.api.vocabulary import Autonomy
 from agentrelease.core.strata import Permission, granted
@@ -19,25 +19,13 @@ from agentrelease.edges import kinds
 from agentrelease.engine.ports import Ref
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
+    from collections.abc import AsyncIterator
 
     from agentrelease.api.phase import Phase
     from agentrelease.api.release import AgentRelease
-    from agentrelease.local.controlplane import ControlPlane
 
 HIGH = {"match": {"risk_tier": "high"}, "autonomy": "suggestion-only"}
 FLAGS, DOCUMENT = "support-flags", f"{AGENT}.flagd.json"
-
-
-@pytest.fixture
-async def here(
-    control_plane: ControlPlane, namespace: Callable[[], str], tmp_path: Path
-) -> AsyncIterator[World]:
-    async with world(control_plane, namespace(), tmp_path) as made:
-        yield made
-        lines = made.operator_log()
-    assert not [line for line in lines if "Traceback" in str(line)]
 
 
 @pytest.fixture

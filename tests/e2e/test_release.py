@@ -4,34 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-from tests.support.world import World, world
-
 from agentrelease.api.vocabulary import Autonomy
 from agentrelease.core.chain import Link, check
 from agentrelease.core.explanation import explain
 from agentrelease.edges.recorder import STREAM
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
+    from tests.support.world import World
 
     from agentrelease.api.status import LogHead
-    from agentrelease.local.controlplane import ControlPlane
 
 PHASES = ["shadow", "internal", "canary-10", "half", "all", "full"]
-
-
-@pytest.fixture
-async def here(
-    control_plane: ControlPlane, namespace: Callable[[], str], tmp_path: Path
-) -> AsyncIterator[World]:
-    async with world(control_plane, namespace(), tmp_path) as made:
-        yield made
-        lines = made.operator_log()
-    assert not [line for line in lines if "Traceback" in str(line)]
-    assert not [line for line in lines if line.get("event") == "look broke"]
-    assert made.traffic.totals.shadows == 0, "an answer of a mirror reached a user"
 
 
 async def _none_of(here: World, revision: str) -> None:

@@ -3,30 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
-import pytest
 from tests.support.gateway import eventually
-from tests.support.world import MOMENT, World, world
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
-
-    from agentrelease.local.controlplane import ControlPlane
+from tests.support.world import MOMENT, World
 
 COOKIE = "agent-release"
-
-
-@pytest.fixture
-async def here(
-    control_plane: ControlPlane, namespace: Callable[[], str], tmp_path: Path
-) -> AsyncIterator[World]:
-    async with world(control_plane, namespace(), tmp_path) as made:
-        yield made
-        lines = made.operator_log()
-    assert not [line for line in lines if "Traceback" in str(line)]
 
 
 class Person:

@@ -8,6 +8,7 @@ from math import exp, factorial, log
 import numpy as np
 import pytest
 from tests.core.conftest import absorbed, guardrail, plan
+from tests.support.paired import COMPLETION
 
 from agentrelease.api.guardrail import GuardrailPolicySpec
 from agentrelease.api.vocabulary import Autonomy
@@ -229,25 +230,7 @@ def test_the_judgement_says_pairs_in_words() -> None:
 # ---- reading ---------------------------------------------------------------------------------------
 
 
-POLICY = GuardrailPolicySpec.model_validate(
-    {
-        "strata": {"labels": ["risk_tier"]},
-        "metrics": [
-            {
-                "name": "completion-rate",
-                "class": "quality",
-                "ratio": {
-                    "good": {"metric": "agentrelease_tasks_total", "match": {"outcome": "completed"}},
-                    "of": {"metric": "agentrelease_tasks_total"},
-                },
-                "pairs": "completion",
-                "tolerance": {"absolute": 0.01},
-                "maxHarm": {"absolute": 0.03},
-                "onBreach": "rollback",
-            }
-        ],
-    }
-)
+POLICY = GuardrailPolicySpec.model_validate({"strata": {"labels": ["risk_tier"]}, "metrics": [COMPLETION]})
 
 
 def snapshot(pair_counts, *, tier: str = "high") -> Snapshot:

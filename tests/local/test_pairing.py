@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import httpx
 from tests.local.conftest import bundle_of
 from tests.support.gateway import Shop, arm, eventually
+from tests.support.paired import COMPLETION
 
 from agentrelease.api.guardrail import GuardrailPolicySpec
 from agentrelease.core import blocks, pairs
@@ -30,24 +31,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 MIRROR = {"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "green", "port": 80}}}
-POLICY = GuardrailPolicySpec.model_validate(
-    {
-        "metrics": [
-            {
-                "name": "completion-rate",
-                "class": "quality",
-                "ratio": {
-                    "good": {"metric": "agentrelease_tasks_total", "match": {"outcome": "completed"}},
-                    "of": {"metric": "agentrelease_tasks_total"},
-                },
-                "pairs": "completion",
-                "tolerance": {"absolute": 0.01},
-                "maxHarm": {"absolute": 0.03},
-                "onBreach": "rollback",
-            }
-        ]
-    }
-)
+POLICY = GuardrailPolicySpec.model_validate({"metrics": [COMPLETION]})
 
 
 async def test_envoy_gives_the_copy_the_id_of_the_original(control_plane, namespace):

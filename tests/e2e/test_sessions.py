@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import Any
 
@@ -50,23 +51,26 @@ async def test_a_conversation_is_answered_for_its_time_without_any_action_and_th
 ) -> None:
     v1 = await here.apply("v1.yaml")
     await here.promoted(v1)
-    sessions = {"cookie": COOKIE, "drainFor": "8s"}
+    sessions = {"cookie": COOKIE, "drainFor": "12s"}
     v2 = await here.apply("v2.yaml", rollback={"sessions": sessions})
     await here.in_phase("half", 240)
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
         person = await met_by(here, http, v2)
         await here.patch({"paused": True, "rollback": {"to": v1, "of": v2}})
-        await here.until(lambda r: r.status.verdict == "Draining", "sessions are drained")
+        release = await here.until(lambda r: r.status.verdict == "Draining", "sessions are drained")
+        assert release.status.candidate is not None
+        drained = release.status.candidate.drain_until
         await eventually(partial(observes, person), "the agent has read its flags", MOMENT)
-        release = await here.release()
-        while release.status.verdict == "Draining":
-            said = await person.turn()
-            stranger = await Person(here, http, "stranger").turn()
-            release = await here.release()
-            if release.status.verdict == "Draining":
-                assert (said["release"], said["autonomy"]) == (v2, "observe")
-                assert {action["disposition"] for action in said["actions"]} <= {"simulated"}
-                assert stranger["release"] == v1
+        turns = 0
+        while True:
+            said, stranger = await person.turn(), await Person(here, http, "stranger").turn()
+            if time.time() >= drained:
+                break
+            assert (said["release"], said["autonomy"]) == (v2, "observe")
+            assert {action["disposition"] for action in said["actions"]} <= {"simulated"}
+            assert stranger["release"] == v1
+            turns += 1
+        assert turns, "the conversation went on for its time"
         await eventually(partial(person.answered_by, v1), "the conversation goes on with stable", MOMENT)
         await here.in_phase("RolledBack")
         person.cookies[COOKIE] = v2

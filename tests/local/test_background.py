@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 
 import pytest
 
-from agentrelease.local.background import Background
+from agentrelease.local.background import Background, until_stopped
 
 
 async def failing():
@@ -45,3 +47,28 @@ async def test_the_end_cancels_what_was_started_and_only_watches_what_was_not():
     assert started.cancelled()
     assert not own.done()
     own.cancel()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_program_may_be_ended_as_soon_as_it_begins_and_cleans_up_once(number):
+    done = []
+
+    async def serve():
+        os.kill(os.getpid(), number)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            os.kill(os.getpid(), number)
+            await asyncio.sleep(0)
+            done.append("cleaned up")
+
+    await until_stopped(serve())
+    assert done == ["cleaned up"]
+
+
+async def test_an_error_ends_a_program_before_any_signal():
+    async def serve():
+        raise RuntimeError("no port left")
+
+    with pytest.raises(RuntimeError, match="no port left"):
+        await until_stopped(serve())

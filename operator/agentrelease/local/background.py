@@ -12,17 +12,24 @@ if TYPE_CHECKING:
 __all__ = ["Background", "until_stopped"]
 
 
-async def until_stopped(failed: Coroutine[Any, Any, None]) -> None:
-    """Wait for SIGINT or SIGTERM; raises what `failed` raises before."""
+async def until_stopped(work: Coroutine[Any, Any, None]) -> None:
+    """Run `work` until it ends, or until SIGINT or SIGTERM cancels it; raises what it raises.
+
+    The signals are taken before it begins: what it announces may be ended at once. They are taken once, so
+    that impatience doesn't cut the cleaning up short.
+    """
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    failing, stopping = asyncio.create_task(failed), asyncio.create_task(stopped.wait())
-    done, waiting = await asyncio.wait({failing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    for task in waiting:
-        task.cancel()
-    for task in done:
-        task.result()
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stopped.wait())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        working.cancel()
+        stopping.cancel()
+        await asyncio.wait({working, stopping})
+    if not working.cancelled():
+        working.result()
 
 
 class Background:

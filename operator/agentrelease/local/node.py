@@ -243,10 +243,14 @@ async def main(arguments: list[str]) -> None:
     parser.add_argument("--namespace", action="append", help="only this namespace (repeatable)")
     parser.add_argument("--name", default="local")
     parser.add_argument("--directory", type=Path, help="for volumes and logs; a temporary one by default")
-    chosen = parser.parse_args(arguments)
+    await until_stopped(serve(parser.parse_args(arguments)))
+
+
+async def serve(chosen: argparse.Namespace) -> None:
+    """Run pods; raises what stops it from doing so."""
     node = Node(chosen.kubeconfig, namespaces=chosen.namespace, name=chosen.name, directory=chosen.directory)
     async with node:
-        await until_stopped(node.failed())
+        await node.failed()
 
 
 if __name__ == "__main__":

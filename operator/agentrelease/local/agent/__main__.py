@@ -17,15 +17,15 @@ from agentrelease.local.agent.settings import Settings
 
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; answers in flight get a second to finish."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
     agent = Agent(settings)
     runner = web.AppRunner(agent.application(), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     await web.TCPSite(runner, settings.host, settings.port).start()
     _log(settings, "serving", host=settings.host, port=runner.addresses[0][1])
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stop.set)
     loading = asyncio.create_task(_announce(agent, settings))
     try:
         await stop.wait()

@@ -16,10 +16,14 @@ async def main(arguments: list[str]) -> None:
     parser.add_argument("--kubeconfig", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0, help="0 takes any free port")
     parser.add_argument("--namespace", action="append", help="only this namespace (repeatable)")
-    chosen = parser.parse_args(arguments)
+    await until_stopped(serve(parser.parse_args(arguments)))
+
+
+async def serve(chosen: argparse.Namespace) -> None:
+    """Say the address, once it answers there; raises what stops it from serving."""
     async with Gateway(chosen.kubeconfig, port=chosen.port, namespaces=chosen.namespace) as gateway:
         print(f"gateway {gateway.url} admin {gateway.admin_url}", flush=True)  # noqa: T201 - its one line of output
-        await until_stopped(gateway.failed())
+        await gateway.failed()
 
 
 if __name__ == "__main__":

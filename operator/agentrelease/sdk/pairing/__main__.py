@@ -38,14 +38,14 @@ def joiner_of(env: Mapping[str, str]) -> Joiner:
 
 async def serve(joiner: Joiner, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
     runner = web.AppRunner(application(joiner), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     await web.TCPSite(runner, host, port).start()
     sys.stdout.write(json.dumps({"event": "serving", "host": host, "port": runner.addresses[0][1]}) + "\n")
     sys.stdout.flush()
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stop.set)
     try:
         await stop.wait()
     finally:

@@ -1,13 +1,15 @@
 """`make bench`: cold build and warm start of the control plane, reaction to a violation, operator memory.
 
-Bounded: a few starts and a few dozen rollbacks, on loopback, about ten minutes. Figures are medians and
-99th percentiles of what one shared machine did; compare ratios, not single numbers.
+Bounded: a few starts and a hundred rollbacks, on loopback, about half an hour; `--trials 10` is a first
+look. Figures are medians and 99th percentiles of what one shared machine did; compare ratios, not single
+numbers.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import statistics
 import tempfile
 import time
@@ -21,6 +23,10 @@ from agentrelease.local.processes import Processes
 from bench.reaction import reactions
 
 NAMESPACE = "bench"
+GOAL = (1.0, 2.0)
+"""Seconds from the first bad sample in Prometheus to safety: median and 99th percentile."""
+ENOUGH = 100
+"""Values of which a 99th percentile is taken."""
 
 
 async def warm_starts(count: int) -> list[float]:
@@ -37,8 +43,8 @@ async def warm_starts(count: int) -> list[float]:
 
 async def measure(trials: int, starts: int) -> Table:
     """Run everything and return the table."""
-    table = Table("what", "n", "p50", "p99", "max", title="agent-release, this machine, now")
-    table.add_row("control plane, last build (s; Go may have had parts cached)", "1", _cold_build(), "", "")
+    table = Table("what", "n", "p50", "p99", "max", "goal", title="agent-release, this machine, now")
+    table.add_row("control plane, last build (s; Go may have had parts cached)", "1", _cold_build())
     _add(table, "control plane, warm start (s)", await warm_starts(starts))
     with tempfile.TemporaryDirectory() as scratch:
         logs = Path(scratch)
@@ -50,7 +56,7 @@ async def measure(trials: int, starts: int) -> Table:
         some = [reaction for reaction in found if reaction.fault == fault]
         _add(table, f"{fault}: visible → flags safe (s)", [r.flags for r in some])
         _add(table, f"{fault}: visible → weight 0 (s)", [r.route for r in some])
-    _add(table, "all: visible → flags safe and weight 0 (s)", [r.safe for r in found])
+    _add(table, "all: visible → flags safe and weight 0 (s)", [r.safe for r in found], GOAL)
     _add(table, "operator, resident memory (MiB)", memory)
     return table
 
@@ -60,12 +66,21 @@ def _cold_build() -> str:
     return built.read_text() if built.exists() else "not built by this checkout"
 
 
-def _add(table: Table, what: str, values: list[float]) -> None:
+def _add(table: Table, what: str, values: list[float], goal: tuple[float, float] | None = None) -> None:
     ordered = sorted(values)
-    worst = ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
-    table.add_row(
-        what, str(len(ordered)), *(f"{v:.2f}" for v in (statistics.median(ordered), worst, ordered[-1]))
-    )
+    middle, worst = statistics.median(ordered), ordered[max(0, math.ceil(0.99 * len(ordered)) - 1)]
+    enough = len(ordered) >= ENOUGH  # of fewer, the 99th percentile is only the worst
+    shown = (f"{middle:.2f}", f"{worst:.2f}" if enough else "", f"{ordered[-1]:.2f}")
+    table.add_row(what, str(len(ordered)), *shown, _judged(middle, worst, goal, enough=enough))
+
+
+def _judged(middle: float, worst: float, goal: tuple[float, float] | None, *, enough: bool) -> str:
+    if goal is None:
+        return ""
+    said = f"≤ {goal[0]:g}, ≤ {goal[1]:g}: "
+    if not enough:
+        return said + f"needs {ENOUGH}"
+    return said + ("pass" if middle <= goal[0] and worst <= goal[1] else "FAIL")
 
 
 async def _namespace(plane: controlplane.ControlPlane) -> None:
@@ -80,10 +95,10 @@ async def _namespace(plane: controlplane.ControlPlane) -> None:
 def main() -> None:
     """Read the arguments, measure, print."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__.splitlines()[0])
-    parser.add_argument("--trials", type=int, default=20, help="rollbacks, half of each fault")
+    parser.add_argument("--trials", type=int, default=ENOUGH, help="rollbacks, half of each fault")
     parser.add_argument("--starts", type=int, default=3, help="warm starts of the control plane")
     chosen = parser.parse_args()
-    Console(width=110).print(asyncio.run(measure(chosen.trials, chosen.starts)))
+    Console(width=120).print(asyncio.run(measure(chosen.trials, chosen.starts)))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,12 @@
 """How long a bad candidate keeps its exposure, from the first bad sample in Prometheus to safety.
 
 Each trial releases a new bundle to half of the traffic, waits until it is confirmed there, and then makes it
-misbehave at once. The clock starts at the scrape time of the first bad sample and stops when the route is
-read with weight 0 and the flags with `observe`. The bench reads both itself, every ten milliseconds; that is
-in the figures, and so is the load of its reads.
+misbehave at once. The clock starts at the scrape time of the first bad sample and stops when the route with
+weight 0 and the flags with `observe` are stored: a watch of its own tells the bench, so nothing is polled.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +16,8 @@ import aiohttp
 import yaml
 from tests.support.world import AGENT, EXAMPLES, world
 
-from agentrelease.api.vocabulary import Autonomy
-from agentrelease.edges import kinds
-from agentrelease.edges.flags.document import parse
-from agentrelease.engine.ports import Ref
 from agentrelease.local.demo_measuring import increases
+from agentrelease.local.demo_observer import Observer
 
 if TYPE_CHECKING:
     from tests.support.world import World
@@ -63,28 +57,32 @@ async def reactions(
     async with (
         world(plane, namespace, logs, rate=80) as here,
         aiohttp.ClientSession(trust_env=False) as session,
+        Observer(plane.kubeconfig, namespace, AGENT) as observer,
     ):
         await here.promoted(await here.apply("v1.yaml", phases=PHASES))
         for number in range(trials):
             fault = list(FAULTS)[number % len(FAULTS)]
-            found.append(await _trial(here, session, fault, number))
+            found.append(await _trial(here, session, observer, fault, number))
             memory.append(_resident(here.operators[-1].pid))
     return found, memory
 
 
-async def _trial(here: World, session: aiohttp.ClientSession, fault: str, number: int) -> Reaction:
+async def _trial(
+    here: World, session: aiohttp.ClientSession, observer: Observer, fault: str, number: int
+) -> Reaction:
     revision = await here.apply("v2.yaml", phases=PHASES, bundle=_bundle(number))
     await here.until(
         lambda r: r.status.verdict in ("Collecting", "Soaking") and r.status.phase == "half", "half"
     )
-    watching = asyncio.create_task(_levers_safe(here, revision))
     faults, metric = FAULTS[fault]
     injected = time.time()
     await here.misbehave(revision, **faults)
-    flags, route = await watching
     await here.in_phase("RolledBack")
     seen = await _first_bad(here, session, metric, revision, injected)
-    return Reaction(fault, flags - seen, route - seen)
+    exposed = observer.exposed(revision)
+    if exposed.flags_safe is None or exposed.route_safe is None:
+        raise RuntimeError(f"{revision} is said to be rolled back, but still has {observer.sightings[-1]}")
+    return Reaction(fault, exposed.flags_safe - seen, exposed.route_safe - seen)
 
 
 def _resident(pid: int) -> float:
@@ -97,24 +95,6 @@ def _bundle(number: int) -> dict[str, Any]:
     bundle = yaml.safe_load((EXAMPLES / "v2.yaml").read_text())["spec"]["bundle"]
     bundle["memory"] = {"version": f"bench-{number}"}
     return bundle
-
-
-async def _levers_safe(here: World, revision: str) -> tuple[float, float]:
-    """Return when the flags and the route were first seen safe; looks every few milliseconds."""
-    flags = route = 0.0
-    while not (flags and route):
-        if not flags and await _grants_nothing(here, revision):
-            flags = time.time()
-        if not route and 0 in (await here.route_weights()).values():
-            route = time.time()
-        await asyncio.sleep(0.01)
-    return flags, route
-
-
-async def _grants_nothing(here: World, revision: str) -> bool:
-    stored = await here.cluster.get(Ref(kinds.CONFIG_MAP, here.namespace, "support-flags"))
-    document = json.loads((stored or {})["data"][f"{AGENT}.flagd.json"])
-    return parse(document, AGENT).grant(revision).autonomy is Autonomy.OBSERVE
 
 
 async def _first_bad(

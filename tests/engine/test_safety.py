@@ -19,6 +19,8 @@ PHASES = ["shadow", "internal", "canary-10", "half", "all", "full"]
 RELEASE = Ref(kinds.AGENT_RELEASE, NAMESPACE, AGENT)
 ROUTE = Ref(kinds.HTTP_ROUTE, NAMESPACE, AGENT)
 FLAGS = Ref(kinds.CONFIG_MAP, NAMESPACE, "support-flags")
+PARTS = 4
+"""Tests among which the points to be killed at are divided, so that several workers may take them."""
 
 
 class Killed(BaseException):
@@ -128,6 +130,7 @@ async def _reference(behaviour: Behaviour, until: str) -> list[int]:
     return telling(guard.seen)
 
 
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("reply_lost", [True, False], ids=["after-the-write", "before-the-write"])
 @pytest.mark.parametrize(
     ("behaviour", "until"),
@@ -135,11 +138,11 @@ async def _reference(behaviour: Behaviour, until: str) -> list[int]:
     ids=["good", "bad"],
 )
 async def test_killed_at_any_telling_write_the_next_process_ends_the_same_and_never_exposes_more(
-    behaviour: Behaviour, until: str, reply_lost: bool
+    behaviour: Behaviour, until: str, reply_lost: bool, part: int
 ) -> None:
     points = await _reference(behaviour, until)
     assert len(points) >= 12
-    for point in points:
+    for point in points[part::PARTS]:
         stage, v1 = await serving()
         v2 = await stage.apply("v2", behaviour)
         Guard(stage, kill_at=point, reply_lost=reply_lost)

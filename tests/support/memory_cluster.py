@@ -8,7 +8,7 @@ the real API server.
 
 from __future__ import annotations
 
-import copy
+import json
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,11 @@ async def no_fault(verb: str, ref: Ref) -> None:
     """Let every request through."""
 
 
+def sent(value: Any) -> Any:
+    """Return a copy, as it comes over the wire: nothing but what JSON has."""
+    return json.loads(json.dumps(value))
+
+
 class MemoryCluster:
     """``before`` and ``after`` are called around each request, and may wait or raise.
 
@@ -44,14 +49,14 @@ class MemoryCluster:
 
     async def get(self, ref: Ref) -> Object | None:
         await self.before("get", ref)
-        return copy.deepcopy(self.objects.get(ref))
+        return sent(self.objects.get(ref))
 
     async def list(
         self, kind: Kind, namespace: str | None = None, labels: Mapping[str, str] | None = None
     ) -> list[Object]:
         await self.before("list", Ref(kind, namespace or "", ""))
         return [
-            copy.deepcopy(obj)
+            sent(obj)
             for ref, obj in sorted(self.objects.items(), key=lambda item: (item[0].namespace, item[0].name))
             if ref.kind == kind
             and namespace in (None, ref.namespace)
@@ -68,7 +73,7 @@ class MemoryCluster:
         await self.before("create", ref)
         if ref in self.objects:
             raise Conflict(f"{ref} exists")
-        made = copy.deepcopy(obj)
+        made = sent(obj)
         made.pop("status", None)
         version = next(self._versions)
         made["metadata"] |= {"uid": f"uid-{version}", "generation": 1, "creationTimestamp": NOW}
@@ -79,7 +84,7 @@ class MemoryCluster:
         if not obj["metadata"].get("resourceVersion"):
             raise Refused(f"{ref} carries no resourceVersion")
         await self.before("replace", ref)
-        return await self._change("replace", ref, copy.deepcopy(obj), subresource)
+        return await self._change("replace", ref, sent(obj), subresource)
 
     async def merge(self, ref: Ref, patch: Object, *, subresource: str = "") -> Object:
         await self.before("merge", ref)
@@ -91,7 +96,7 @@ class MemoryCluster:
         if obj is None:
             return
         if obj["metadata"].get("finalizers"):
-            marked = copy.deepcopy(obj)
+            marked = sent(obj)
             marked["metadata"].setdefault("deletionTimestamp", NOW)
             await self._commit("delete", ref, marked, next(self._versions))
             return
@@ -115,22 +120,22 @@ class MemoryCluster:
             await self.after(verb, ref)
             return made
         if made == stored:
-            return copy.deepcopy(stored)
-        return await self._commit(verb, ref, copy.deepcopy(made), next(self._versions))
+            return sent(stored)
+        return await self._commit(verb, ref, sent(made), next(self._versions))
 
     async def _commit(self, verb: str, ref: Ref, made: Object, version: int) -> Object:
         made["metadata"]["resourceVersion"] = str(version)
         self.objects[ref] = made
         self.writes.append((verb, ref))
         await self.after(verb, ref)
-        return copy.deepcopy(made)
+        return sent(made)
 
 
 def merged(target: Any, patch: Any) -> Any:
     """Return a merge patch's result, as in RFC 7386."""
     if not isinstance(patch, dict):
-        return copy.deepcopy(patch)
-    result = copy.deepcopy(target) if isinstance(target, dict) else {}
+        return sent(patch)
+    result = sent(target) if isinstance(target, dict) else {}
     for key, value in patch.items():
         if value is None:
             result.pop(key, None)

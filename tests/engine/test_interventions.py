@@ -42,6 +42,19 @@ async def until_cause(stage: Stage, cause: str, seconds: int = 120) -> None:
     raise AssertionError(f"no {cause} in {stage.told.causes[-8:]}")
 
 
+async def interventions(stage: Stage) -> int:
+    candidate = (await stage.release()).status.candidate
+    return candidate.interventions if candidate else 0
+
+
+async def intervened(stage: Stage) -> None:
+    for _ in range(120):
+        if await interventions(stage):
+            return
+        await stage.step()
+    raise AssertionError("no intervention")
+
+
 def turn(stage: Stage, revision: str, behaviour: Behaviour) -> None:
     stage.behaviours[revision] = behaviour
 
@@ -58,6 +71,46 @@ async def test_lowered_autonomy_is_earned_back_level_by_level_and_the_release_st
     assert release.status.stable is not None
     assert release.status.stable.revision == v2
     assert stage.level(v2) is Autonomy.FULL_ACTION
+
+
+TAKEN_UP = 6
+"""Seconds that these agents go on as before until they have read their new flags; less than a lease."""
+
+
+@pytest.mark.parametrize("action", ["lowerAutonomy", "reduceTools", "fallbackModel", "stepBack"])
+async def test_what_agents_do_before_they_take_up_an_intervention_is_no_reason_for_another(
+    action: str,
+) -> None:
+    stage, v2 = await at_half(action)
+    turn(stage, v2, BAD)
+    await intervened(stage)
+    for _ in range(TAKEN_UP):
+        await stage.step()
+    turn(stage, v2, GOOD)
+    for _ in range(600):
+        if (await stage.release()).status.phase == "Promoted":
+            break
+        assert await interventions(stage) == 1
+        await stage.step()
+    assert (await stage.release()).status.phase == "Promoted"
+
+
+async def test_what_agents_go_on_doing_after_they_took_it_up_is_a_reason_for_another() -> None:
+    stage, v2 = await at_half("lowerAutonomy")
+    turn(stage, v2, BAD)
+    await until_cause(stage, "AutonomyLowered")
+    await until_cause(stage, "AutonomyLowered")
+    assert stage.level(v2) is Autonomy.OBSERVE
+
+
+async def test_a_breach_that_asks_for_a_rollback_does_not_wait_until_agents_took_up_an_intervention() -> None:
+    stage, v2 = await at_half("lowerAutonomy")
+    turn(stage, v2, BAD)
+    await until_cause(stage, "AutonomyLowered")
+    turn(stage, v2, Behaviour(completion=0.92, violations=0.5))
+    release = await stage.run(TAKEN_UP, until="RollingBack")
+    assert release.status.candidate is not None
+    assert "policy-violations" in release.status.candidate.reason
 
 
 async def test_nothing_goes_to_the_next_phase_while_something_is_taken() -> None:

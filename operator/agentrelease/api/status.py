@@ -122,6 +122,8 @@ class Candidate(Model):
     """The highest level that its agents may still rightly have; follows a lowering when they report it."""
     permitted_until: float = 0.0
     """When the grant before the last lowering has surely lapsed, in Unix seconds; 0 = none is left."""
+    settling_until: float = 0.0
+    """Until when agents may still be taking up what an intervention took, in Unix seconds; 0 = they have."""
     fights: list[float] = Field(default_factory=list, max_length=MAX_FIGHTS)
     """When exposure that somebody raised from outside was taken back, in Unix seconds, newest last."""
     drain_until: float = 0.0

@@ -39,6 +39,7 @@ _TONES = {
     "unjudged": "wait",
     "Collecting": "wait",
     "Soaking": "wait",
+    "Settling": "wait",
     "Waiting": "wait",
 }
 _STYLES = {"good": "green", "bad": "bold red", "warn": "yellow", "wait": "cyan", "plain": "none"}

@@ -2,6 +2,8 @@
 
 * Entry: a guardrail with that consequence is breached. What an agent can't give takes the next stronger
   one: no fallback model → tools → autonomy → a phase back.
+* Settling: agents take up what was taken within a lease. What they do until then is no reason for another
+  intervention, and none for the way back; a rollback it is at any time.
 * Way back: what is left is judged on a fresh window. When that would do to go on, the last thing taken is
   given back first, one step at a time, each again on a fresh window, before any next phase.
 * End: after :data:`PATIENCE` interventions in one rollout the next breach rolls back.
@@ -16,7 +18,7 @@ from agentrelease.api.vocabulary import Action, Autonomy, Effect
 from agentrelease.core import intent
 from agentrelease.core.exposure import kept, tools_alone, tools_asking
 from agentrelease.core.phases import preceding
-from agentrelease.core.steps import Move, Step, candidate_of, withdraw
+from agentrelease.core.steps import INTERVENTIONS, Move, Step, candidate_of, withdraw
 
 if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease
@@ -72,6 +74,32 @@ def earned(s: Situation, _now: float) -> Step | None:
         return Step(Move.KEEP, "WindowClosed", s.closed, running=True)
     assert s.assessment is not None
     return Step(Move.GIVE_BACK, "WayBackEarned", f"{_next(s.release, candidate)}: {s.assessment.reason}")
+
+
+def settling(candidate: Candidate) -> bool:
+    """Whether evidence is still of what agents did before they took up an intervention."""
+    return candidate.settling_until > 0
+
+
+def settles(s: Situation, step: Step, now: float) -> float:
+    """Return until when agents may still be taking up what was taken, after a step; 0 = they have.
+
+    That is over when evidence has come to that moment, so that all which follows can be told from it.
+    """
+    until = candidate_of(s).settling_until
+    if step.move in INTERVENTIONS or (step.move is Move.STEP_BACK and step.cause == "GuardrailBreached"):
+        return now + s.release.spec.delivery.flags.lease_seconds
+    seen = s.assessment is not None and s.assessment.grounds.now >= until
+    return 0.0 if seen and step.move is Move.KEEP else until
+
+
+def unsettled(s: Situation, now: float) -> Step | None:
+    """Wait until agents have surely taken up what an intervention took."""
+    candidate = candidate_of(s)
+    if not settling(candidate):
+        return None
+    rest = max(0.0, candidate.settling_until - now)
+    return Step(Move.KEEP, "Settling", f"agents have {rest:.0f} s more to take up what was taken")
 
 
 def taken(candidate: Candidate) -> bool:

@@ -11,7 +11,7 @@ from agentrelease.api.status import Outcome, Stage
 from agentrelease.api.vocabulary import Action, Autonomy, OnDeadline
 from agentrelease.core import draining, edits
 from agentrelease.core.assess import Verdict
-from agentrelease.core.interventions import intervene, one_back
+from agentrelease.core.interventions import intervene, one_back, settling
 from agentrelease.core.steps import APPROVAL_REQUIRED, Move, Step, candidate_of, withdraw
 
 if TYPE_CHECKING:
@@ -116,6 +116,8 @@ def breach(s: Situation, _now: float) -> Step | None:
     action, why = assessment.action, assessment.reason
     if assessment.blinded:  # the end of patience, not a verdict on the bundle: it may come again
         return Step(Move.DRAIN, "EvidenceMissing", why)
+    if settling(candidate) and action < Action.ROLLBACK:
+        return None  # of agents that have not taken up the last one yet
     match action:
         case Action.ROLLBACK:
             return withdraw(Outcome.ROLLED_BACK, "GuardrailBreached", why)

@@ -48,6 +48,7 @@ _WITH_CANDIDATE: tuple[Callable[[Situation, float], Step | None], ...] = (
     raising.loading,
     raising.unconfirmed,
     raising.blind,
+    interventions.unsettled,
     raising.collecting,
     interventions.earned,
     raising.gated,

@@ -19,7 +19,7 @@ from agentrelease.core import draining, edits, intent, reporting
 from agentrelease.core.assess import FRESH_BLOCKS
 from agentrelease.core.drift import DRIFT_UNDONE, fights
 from agentrelease.core.instants import exact_stamp
-from agentrelease.core.interventions import given_back
+from agentrelease.core.interventions import given_back, settles
 from agentrelease.core.refusals import refusal_of, refusing
 from agentrelease.core.steps import APPROVAL_REQUIRED, Move, Step
 from agentrelease.core.watch import over
@@ -56,6 +56,8 @@ def apply(release: AgentRelease, s: Situation, step: Step, now: float) -> Releas
             changed = _recovered(status, s) if recovers else _returned(status, step, now)
         case _:
             changed = _ticked(_watch_kept(release, now), s, step, now)
+    if changed.candidate is not None and status.candidate is not None:
+        changed = _with(changed, changed.candidate, settling_until=settles(s, step, now))
     return _recorded(release, _permitted(release, changed, s, now), step, now)
 
 

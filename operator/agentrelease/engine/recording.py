@@ -60,7 +60,7 @@ class Record:
             update |= self._entered()
         elif ledger is not None and status.candidate is not None and self._release.status.candidate:
             # of this candidate, not of the watch before it
-            update |= _kept(ledger, self._sight.observed.course)
+            update |= _kept(*self._settled(ledger, self._sight.observed.course))
         elif ledger is None and status.candidate is not None and (regained := self._sight.regained):
             update |= _restored(self._release, regained)
         elif ledger is not None and status.watch is not None:
@@ -111,6 +111,14 @@ class Record:
             update["reference"] = write_reference(ledger)
         return update
 
+    def _settled(self, ledger: Ledger, course: Course | None) -> tuple[Ledger, Course | None]:
+        """Begin the window that an intervention is judged on, once agents have taken it up."""
+        before, after = self._release.status.candidate, self._decision.status.candidate
+        if before is None or after is None or not before.settling_until or after.settling_until:
+            return ledger, course
+        at, names = ledger.through, sorted(self._milder(Action.ROLLBACK))
+        return ledger.forgiven(names, at), course and course.then("forgive", at, names, {})
+
     def _entered_unseen(self, at: float) -> dict[str, object]:
         """Note a move in the course of evidence that is being rebuilt, to be made when it is there."""
         course = Course.from_json(self._release.status.course)
@@ -133,10 +141,19 @@ class Record:
 
         What asks for a return counts from the first moment.
         """
-        watch, guarding = self._release.status.watch, self._out.guardian.known(self._release)
-        if watch is None or guarding is None or self._sight.now >= watch.permitted_until:
+        watch = self._release.status.watch
+        if watch is None or self._sight.now >= watch.permitted_until:
             return frozenset()
-        return frozenset(g.name for g in guarding.plan.guardrails if g.on_breach < Action.STEP_BACK)
+        return self._milder(Action.STEP_BACK)
+
+    def _milder(self, action: Action) -> frozenset[str]:
+        """Return the guardrails that ask for less."""
+        guarding = self._out.guardian.known(self._release)
+        return (
+            frozenset(g.name for g in guarding.plan.guardrails if g.on_breach < action)
+            if guarding
+            else frozenset()
+        )
 
 
 def _restored(release: AgentRelease, regained: Regained) -> dict[str, object]:

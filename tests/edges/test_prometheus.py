@@ -203,6 +203,43 @@ async def test_the_past_of_one_agent_is_read_for_its_revisions_only(tmp_path):
         assert "no agent's name" in broken.problem
 
 
+async def test_the_past_of_all_revisions_at_once_counts_what_looks_counted(tmp_path: Path) -> None:
+    agents = Agents()
+    agents.start("old", "support-1", 1000)
+    async with rig(tmp_path, agents) as it:
+        first = await it.seen("old", 1000)
+        since, counted = first.end, dict[str, float]()
+
+        async def looked(pod: str, value: float) -> None:
+            """Count block by block, as looks do, until a pod's value has been counted."""
+            nonlocal since
+            async with asyncio.timeout(BOUND):
+                while True:
+                    snapshot = await it.look(since)
+                    for name, grown in it.grown(snapshot, since).items():
+                        counted[name] = counted.get(name, 0.0) + (grown or 0.0)
+                    since = max(since, snapshot.end)
+                    mine = [s for s in snapshot.of(TASKS, "shop", "support") if s.labels["pod"] == pod]
+                    if mine and mine[0].samples[-1].value == value:
+                        return
+                    await asyncio.sleep(0.1)
+
+        agents.served["old"] = 1007
+        await looked("old", 1007)
+        agents.start("new", "support-2", 0)
+        await looked("new", 0)
+        agents.served["new"], agents.served["old"] = 5, 1010
+        await looked("new", 5)
+        agents.served["new"] = 3  # a restart
+        await looked("new", 3)
+        past = await it.edge.past([TASKS, TASKS], Stretch("shop", "support", (), first.end, since))
+        assert (past.problem, dict(past.unread)) == ("", {})
+        assert it.grown(past, first.end) == counted == {"old": 10, "new": 8}
+        assert {s.labels["release"] for s in past.of(TASKS, "shop", "support")} == {"support-1", "support-2"}
+        nobody = await it.edge.past([TASKS], Stretch("shop", "elsewhere", (), first.end, since))
+        assert (nobody.problem, nobody.series) == ("", {TASKS: {}})
+
+
 async def test_totals_and_a_glance_show_what_a_look_will_only_count_with_its_block(tmp_path: Path) -> None:
     agents = Agents()
     agents.start("one", "v1", 5)

@@ -93,6 +93,33 @@ async def test_in_every_phase_stable_goes_on_and_the_candidate_begins_anew(phase
     assert "FirstRelease" not in stage.told.causes
 
 
+@pytest.mark.parametrize("phase", ["half", "full"])
+async def test_what_agents_do_before_they_take_up_the_loss_is_no_breach_of_the_new_beginning(
+    phase: str,
+) -> None:
+    stage, _, v2 = await rolling(phase)
+    for _ in range(3):
+        await stage.step()
+    stage.lag = 6
+    await wipe(stage)
+    await look(stage)
+    release = await stage.run(600, until="Promoted")
+    assert release.status.refused == []
+    assert release.status.stable is not None
+    assert release.status.stable.revision == v2
+
+
+async def test_what_agents_do_after_they_reported_the_lower_level_is_one() -> None:
+    stage, _, v2 = await rolling("half")
+    await wipe(stage)
+    await stage.run(60, until="shadow")
+    for _ in range(4):
+        await stage.step()
+    stage.behaviours[v2] = Behaviour(completion=0.94, violations=0.005, rogue=1.0)
+    release = await stage.run(5, until="RolledBack")
+    assert "forbidden-action" in release.status.refused[-1].reason
+
+
 async def test_the_log_goes_on_where_it_ended_and_the_recovery_can_be_explained() -> None:
     stage, _, _ = await rolling("canary-10")
     head = (await stage.release()).status.decision

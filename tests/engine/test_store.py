@@ -8,6 +8,8 @@ from agentrelease.engine.ports import Ref
 from agentrelease.engine.store import News, Store
 
 REF = Ref(AGENT_RELEASE, "shop", "support")
+SERVING = {"stable": {"revision": "support-0"}}
+ROLLING = {"candidate": {"revision": "support-1"}}
 
 
 def a_release(name="support", *, uid="u1", version="10", generation=1, namespace="shop", **parts):
@@ -36,8 +38,21 @@ def test_the_same_version_twice_is_no_news(store):
 
 
 def test_the_echo_of_a_status_write_is_only_status(store):
-    store.observe(REF, a_release())
-    assert store.observe(REF, a_release(version="11", status={"phase": "canary"})) is News.STATUS
+    store.observe(REF, a_release(status=SERVING))
+    assert store.observe(REF, a_release(version="11", status=SERVING | {"phase": "canary"})) is News.STATUS
+
+
+def test_a_status_that_was_wiped_keeps_the_release_under_observation(store):
+    for before in (SERVING, SERVING | ROLLING):
+        store.observe(REF, a_release(version="11", status=before))
+        store.observe(REF, a_release(version="12", status={}))
+        assert store.get(REF).active
+
+
+def test_a_candidate_that_somebody_took_out_of_the_status_is_a_change(store):
+    store.observe(REF, a_release(status=SERVING | ROLLING))
+    assert store.get(REF).active
+    assert store.observe(REF, a_release(version="11", status=SERVING)) is News.CHANGED
 
 
 @pytest.mark.parametrize(
@@ -90,10 +105,8 @@ def test_a_list_purges_ghosts_of_its_kind_and_namespace_only(store, time):
 
 
 def test_a_list_brings_news_that_the_feed_has_missed_active_releases_first(store):
-    candidate = {"candidate": {"revision": "support-1"}}
-    relist = store.relisted(
-        AGENT_RELEASE, None, [a_release("calm"), a_release("rolling", status=candidate)], asked=100
-    )
+    calm, rolling = a_release("calm", status=SERVING), a_release("rolling", status=SERVING | ROLLING)
+    relist = store.relisted(AGENT_RELEASE, None, [calm, rolling], asked=100)
     assert [(ref.name, news) for ref, news in relist.news] == [("rolling", News.NEW), ("calm", News.NEW)]
     assert [ref.name for ref in store.refs(AGENT_RELEASE)] == ["rolling", "calm"]
 

@@ -76,6 +76,7 @@ class Tally:
     violations: int = 0
     executed: int = 0
     started: int = 0
+    allowed: list[tuple[Autonomy, Autonomy]] = field(default_factory=list)
     samples: list[tuple[float, int, int, int, int, str, str, int]] = field(default_factory=list)
 
 
@@ -118,6 +119,7 @@ class Stage:
         self.tallies: dict[tuple[str, str], Tally] = {}  # by revision and audience
         self.prometheus_up = True
         self.skew = 0.0  # seconds by which the agents' clocks are ahead
+        self.lag = 1  # looks of an agent until it takes up what the flags say, and reports it
         self.forgets = False  # the past can't be read
         self.accepts_routes = True
         self.cohort_visits = True  # anybody of the cohort sends requests
@@ -369,7 +371,8 @@ class Stage:
             tally.bad += not good
             tally.violations += self.random.random() < behaviour.violations
             tally.executed += self.random.random() < behaviour.rogue or level >= Autonomy.LIMITED_ACTION
-        levels = self.level(revision), self.level(revision, "high")
+        tally.allowed.append((self.level(revision), self.level(revision, "high")))
+        levels = tally.allowed[-self.lag :][0]
         counts = tally.good, tally.bad, tally.violations, tally.executed
         tally.samples.append((self.now + 0.9, *counts, *levels, tally.started))
         del tally.samples[:-HOLD]

@@ -15,6 +15,7 @@ from agentrelease.api.status import (
     Transition,
     Watching,
 )
+from agentrelease.api.vocabulary import Autonomy
 from agentrelease.core import draining, edits, intent, reporting
 from agentrelease.core.assess import FRESH_BLOCKS
 from agentrelease.core.drift import DRIFT_UNDONE, fights
@@ -84,6 +85,8 @@ def _permitted(release: AgentRelease, status: ReleaseStatus, s: Situation, now: 
 
 
 def _new_candidate(release: AgentRelease, s: Situation, now: float) -> Candidate:
+    history = release.status.history
+    lost = bool(history) and history[-1].to.startswith(Move.RECOVER)
     return Candidate(
         revision=s.desired.revision,
         digest=s.desired.digest,
@@ -92,6 +95,8 @@ def _new_candidate(release: AgentRelease, s: Situation, now: float) -> Candidate
         ticked_at=now,
         started_at=now,
         recalled=s.recalled,
+        # what a lost status had allowed the same agents is not known any more, and was taken back just now
+        permitted=max(Autonomy) if lost else Autonomy.OBSERVE,
     )
 
 

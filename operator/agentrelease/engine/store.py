@@ -36,8 +36,9 @@ class Known:
     """One object as far as waking up is concerned.
 
     ``intent`` is a digest of all that people and controllers may ask for: generation, labels,
-    annotations, finalizers, deletion. ``active`` means that a candidate is on its way, or that what
-    serves is watched.
+    annotations, finalizers, deletion. ``active`` means that a candidate is on its way, that what serves is
+    watched, or that nobody is known to serve: a status may have been lost, and with it all that would
+    otherwise have a release looked at.
     """
 
     uid: str
@@ -60,7 +61,7 @@ class Known:
             resource_version=str(metadata.get("resourceVersion", "")),
             intent=_intent(metadata, obj),
             deleting="deletionTimestamp" in metadata,
-            active=bool(status.get("candidate") or status.get("watch")),
+            active=bool(status.get("candidate") or status.get("watch") or not status.get("stable")),
             epoch=max(_whole(annotations.get(EPOCH_ANNOTATION)), _whole(status.get("epoch"))),
         )
 
@@ -156,7 +157,8 @@ class Store:
             return News.NEW
         if known.resource_version == now.resource_version:
             return News.NONE
-        return News.CHANGED if known.intent != now.intent else News.STATUS
+        ended = known.active and not now.active  # perhaps not by us: what was exposed may be so still
+        return News.CHANGED if ended or known.intent != now.intent else News.STATUS
 
 
 def _intent(metadata: Object, obj: Object) -> int:

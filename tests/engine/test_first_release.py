@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.support.stage import POLICY, SPEC, Behaviour, Stage, bounded
 
@@ -85,6 +87,34 @@ async def test_without_any_bound_it_waits_unexposed_and_says_what_to_do(stage: S
     assert served(stage) == 0.0
     await stage.apply("v1", firstRelease="promote")
     await stage.run(10, until="Promoted")
+
+
+def evaluated() -> dict[str, Any]:
+    """Guardrails of which only one has a bound: an evaluation over a fixed set."""
+    gold = {"evaluator": "gold-incidents", "cases": 100}
+    rest = {"name": "gold", "class": "quality", "offline": gold, "floor": 0.9, "onBreach": "rollback"}
+    return POLICY | {"metrics": [*POLICY["metrics"], rest]}
+
+
+async def test_an_evaluation_with_a_floor_is_a_bound_and_is_passed_before_anybody_meets_it() -> None:
+    stage = Stage()
+    await stage.install(evaluated())
+    v1 = await stage.apply("v1", GOOD, **BY_PHASES)
+    for results, said in (
+        ({}, "no results of gold-incidents"),
+        ({"pass": 80, "fail": 20}, "20 of 100 cases"),
+    ):
+        if results:
+            stage.evaluations[v1] = 100, results
+        release = await stage.run(30)
+        assert (release.status.phase, release.status.verdict) == ("Loading", "EvidenceMissing")
+        assert said in release.status.reason
+        assert served(stage) == 0.0
+    stage.evaluations[v1] = 100, {"pass": 95, "fail": 5}
+    release = await stage.run(600, until="half")
+    whole = {one.name: one.verdict for one in release.status.metrics if not one.stratum}
+    assert (whole["gold"], whole["task-completion"]) == ("pass", "unjudged")
+    await stage.run(600, until="Promoted")
 
 
 @pytest.mark.parametrize("phase", ANSWERING)

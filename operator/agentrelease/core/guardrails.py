@@ -174,8 +174,8 @@ class Plan:
 
     @property
     def absolute(self) -> bool:
-        """Whether anything can be judged without a comparison: by a ceiling or a floor."""
-        return any(g.bound is not None for g in self.tested)
+        """Whether anything can be judged without a comparison: by a ceiling or a floor, offline ones too."""
+        return any(g.bound is not None for g in (*self.tested, *self.offline))
 
     def groups(self, guardrail: Guardrail) -> tuple[str, ...]:
         """The strata that a guardrail has to show safe by themselves; a router knows of none."""

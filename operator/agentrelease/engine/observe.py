@@ -17,6 +17,7 @@ from agentrelease.core.evidence import (
     stratum_key,
 )
 from agentrelease.core.exposure import ALL, Exposure
+from agentrelease.core.guardrails import MetricVerdict
 from agentrelease.core.interventions import taken
 from agentrelease.core.ledger import Ledger
 from agentrelease.core.reference import read_reference
@@ -77,7 +78,7 @@ def observe(
     ``regained`` is evidence that the status has lost, and ``alarm`` what was heard since then of things that
     may not happen even once.
     """
-    candidate = release.status.candidate
+    candidate, stable = release.status.candidate, release.status.stable
     if candidate is None:
         return _watched(release, guarding, snapshot, why, alarm)
     if snapshot is None or snapshot.problem:
@@ -85,8 +86,9 @@ def observe(
     measured = measure(release, candidate, guarding.spec if guarding else None, snapshot)
     if guarding is None:
         return Observed(None, None, measured, why)
-    blind = why or _boundless(release, guarding.plan) or stale(release, candidate, guarding, snapshot)
     evaluations = _evaluations(release, guarding.plan, snapshot)
+    known = offline.Runs(candidate.revision, stable.revision if stable else "", evaluations)
+    blind = why or _boundless(release, guarding.plan, known) or stale(release, candidate, guarding, snapshot)
     if candidate.stage is not Stage.RUNNING:
         outlook = forecast(release, guarding, snapshot)
         wants = history_of(release, guarding.plan.grid, snapshot.end)
@@ -103,8 +105,6 @@ def observe(
         course = course and course.then(*heard)
     phase = release.spec.phases[min(candidate.phase_index, len(release.spec.phases) - 1)]
     requirements = _requirements(phase, candidate, exposed_at(ledger, candidate), guarding.plan.deadline)
-    stable = release.status.stable
-    known = offline.Runs(candidate.revision, stable.revision if stable else "", evaluations)
     assessment = assess(guarding.plan, ledger, snapshot.end, requirements, known)
     if not blind and assessment.blinded:  # a single guardrail's evidence is missing
         blind = assessment.reason
@@ -193,11 +193,22 @@ def _evaluations(release: AgentRelease, plan: Plan, snapshot: Snapshot) -> tuple
     return runs.merged(runs.stored(status.evaluations), now, list(dict.fromkeys(revisions)))
 
 
-def _boundless(release: AgentRelease, plan: Plan) -> str:
-    """Say why a first release can't be judged; empty when it can, or has something to be compared with."""
-    if release.status.stable is not None or plan.absolute:
+def _boundless(release: AgentRelease, plan: Plan, known: offline.Runs) -> str:
+    """Say why a first release can't be judged; empty when it can, or has something to be compared with.
+
+    Before anybody meets it, its evaluations have to be good enough: there is no shadow to wait in.
+    """
+    candidate = release.status.candidate
+    if release.status.stable is not None:
         return ""
-    return (
-        "a first release has nothing to be compared with, and no guardrail has a ceiling or a floor: "
-        "give one of them a bound, or set firstRelease: promote"
-    )
+    if not plan.absolute:
+        return (
+            "a first release has nothing to be compared with, and no guardrail has a ceiling or a floor: "
+            "give one of them a bound, or set firstRelease: promote"
+        )
+    if candidate is None or candidate.stage is Stage.RUNNING:
+        return ""
+    judged = {g.name: offline.judge(g, known) for g in plan.offline if g.bound is not None}
+    waiting = (f"{name}: {one.why}" for name, one in judged.items() if one.verdict is not MetricVerdict.PASS)
+    said = next(waiting, "")
+    return f"nobody meets a first release before its evaluation is good enough: {said}" if said else ""

@@ -319,6 +319,12 @@ RELEASES = [
         "answers: cut",
     ),
     _release(
+        "effects undone of more than a day",
+        {"spec/watch": {"compensationWindow": "25h"}},
+        "spec.watch.compensationWindow",
+        "older effects are for people",
+    ),
+    _release(
         "a cohort by header without a route",
         {"spec/delivery/route": GONE, "spec/phases/0/mirror": GONE, "spec/phases/0/weight": 1},
         "spec.phases",

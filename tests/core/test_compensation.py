@@ -5,7 +5,17 @@ from hypothesis import strategies as st
 
 from agentrelease.api.bundle import Tool
 from agentrelease.api.vocabulary import Effect
-from agentrelease.core.compensation import Bits, Bounds, EffectRecord, belonging, due, missed
+from agentrelease.core.compensation import (
+    PART,
+    Bits,
+    Bounds,
+    EffectRecord,
+    belonging,
+    due,
+    missed,
+    older,
+    to_let_go,
+)
 
 SCHEMA = "sha256:" + "a" * 64
 TOOLS = [
@@ -88,3 +98,16 @@ def test_effects_without_a_session_depend_on_nothing():
 
 def test_records_that_a_log_dropped_before_they_were_read_are_missed():
     assert [missed(0, 1), missed(3, 4), missed(3, 6), missed(9, 2)] == [0, 0, 2, 0]
+
+
+def test_what_happened_before_it_counts_stays_and_the_agents_clock_may_be_a_little_behind():
+    book = [record(1, moment=94.9), record(2, moment=95.0), record(3, moment=90.0)]
+    assert [place in older(book, 100.0) for place in range(3)] == [True, False, True]
+
+
+def test_only_whole_parts_that_are_too_old_are_let_go():
+    old = [record(n, moment=10.0) for n in range(PART + 3)]
+    assert to_let_go(old[: PART - 1], 100.0) == 0
+    assert to_let_go(old, 100.0) == PART
+    assert to_let_go([record(0), *old], 100.0) == 0
+    assert to_let_go(old, 10.0) == 0

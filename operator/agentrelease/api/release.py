@@ -102,6 +102,17 @@ class Watch(Model):
 
     duration: Duration = Duration("168h")
     """How long after its promotion a revision is watched; `0s` is not at all. Example: `72h`."""
+    compensation_window: Duration = Field(
+        default=Duration("1h"),
+        json_schema_extra=rules(
+            rule(
+                "duration(self) <= duration('24h')",
+                "at most the last day of a revision that served is undone; older effects are for people",
+            )
+        ),
+    )
+    """How much of what a watched revision did is undone when it is taken back: the effects of so long
+    before, none from before its promotion. `0s` is nothing. Example: `30m`."""
 
 
 class ReleaseSpec(Model):

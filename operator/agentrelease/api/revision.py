@@ -129,6 +129,8 @@ class ReadLog(Model):
     """The last record that was read."""
     gone: bool = False
     """Whether it ended: what it recorded after `next`, if anything, is unknown."""
+    gone_at: float = 0.0
+    """When it was found to have ended, in Unix seconds."""
 
 
 class CompensationFailure(Model):
@@ -148,26 +150,34 @@ class CompensationStatus(Model):
     """What a rollout did to the world, and how far it has been undone."""
 
     state: str = Field(default="", max_length=32)
-    """`Collecting` while it rolls out; `Undoing` after its rollback; then `Done` or `Incomplete`, or
-    `NotNeeded` when it ended otherwise."""
+    """`Collecting` while it rolls out or is watched; `Undoing` after its rollback or the return from it;
+    then `Done` or `Incomplete`, or `NotNeeded` when it ended otherwise."""
     message: str = Field(default="", max_length=1024)
     """The same in one sentence, with what is missing."""
     since: float = 0.0
-    """When the rollout began that it is about, in Unix seconds."""
+    """When the rollout began, or the watch, that it is about, in Unix seconds."""
     slot: str = Field(default="", max_length=63)
     """The slot that the revision ran in."""
     settling_since: float = 0.0
     """When its rollback was over and undoing began, in Unix seconds."""
+    undone_from: float = 0.0
+    """Effects before this moment stay, in Unix seconds."""
     drained: bool = False
     """Whether the logs were read to their end after the rollback."""
     effects: int = 0
     """Effects that have to be undone, or would have to."""
+    older: int = 0
+    """Effects that are kept, but happened before `undoneFrom`."""
+    first: int = 0
+    """How many effects were let go, for the operator itself; they had become too old to be undone."""
     undone: int = 0
     """Effects whose hook said that they are undone."""
     failed: int = 0
     """Effects that were refused or given up."""
     lost: int = 0
     """Effects that are known to have happened and that nobody can undo from here."""
+    lost_until: float = 0.0
+    """When the last of them may have happened, in Unix seconds."""
     undone_places: str = Field(default="", max_length=2048)
     """Which effects are undone, for the operator itself."""
     failed_places: str = Field(default="", max_length=2048)

@@ -282,6 +282,8 @@ class Refused(Model):
     """Why it was rolled back."""
     at: Time = ""
     """When."""
+    served_from: Time = ""
+    """Since when it had served when it was taken back; empty for a candidate."""
     times: int = Field(default=1, ge=1)
     """How often it was rolled back; each override counts for one of them."""
 

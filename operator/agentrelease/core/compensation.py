@@ -4,6 +4,8 @@
   under this revision, since this rollout began, and when the release names a hook for its class.
 * The class is the bundle's, where the bundle has the tool: a log may say what happened, not how grave
   it is. A tool that the bundle doesn't have is irreversible.
+* Of a revision that was taken back after its promotion only what it did last counts: the window's length
+  before the return, and never what it did before it served. Older lines are let go, part by part.
 * Newest first. Within a session an older effect waits for every newer one, because it may have been
   its ground; a compensation that failed for good holds nobody up.
 * Whether an effect is undone or given up is one bit by its place in the book, so that the record of
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
     from agentrelease.api.bundle import Tool
 
 MAX_EFFECTS = 10_000
+MAX_SERVED = 5_000
+"""Effects that are kept of a revision that serves, so that there is always room for the newest."""
+PART = 250
+"""Effects in one part of the book: what is written, and let go, at once."""
 HAPPENED = frozenset({"executed", "approved"})
 CLOCKS_APART = 5.0
 """Seconds by which an agent's clock may be behind the operator's."""
@@ -77,7 +83,7 @@ class Bits:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What of a log belongs to one rollout: the revision, since when, and the classes that have a hook."""
+    """What of a log would be undone: of which revision, since when, and of classes that have a hook."""
 
     revision: str
     since: float
@@ -94,7 +100,7 @@ def belonging(
         if (
             record.release == bounds.revision
             and record.disposition in HAPPENED
-            and record.moment >= bounds.since - CLOCKS_APART
+            and not _older(record, bounds.since)
             and effect in bounds.classes
             and record.id not in known
         ):
@@ -120,6 +126,21 @@ def due(
         if session not in busy and waiting.get(place, now) <= now:
             yield place
         busy.add(session)
+
+
+def older(book: Sequence[EffectRecord], since: float) -> Bits:
+    """Return the places of effects that happened before ``since``: they stay as they are."""
+    return Bits(sum(1 << place for place, record in enumerate(book) if _older(record, since)))
+
+
+def to_let_go(book: Sequence[EffectRecord], since: float) -> int:
+    """Return how many effects at the book's beginning can go: whole parts older than ``since``."""
+    first = next((place for place, record in enumerate(book) if not _older(record, since)), len(book))
+    return first // PART * PART
+
+
+def _older(record: EffectRecord, since: float) -> bool:
+    return record.moment < since - CLOCKS_APART
 
 
 def missed(cursor: int, first: int) -> int:

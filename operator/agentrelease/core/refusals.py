@@ -44,6 +44,7 @@ def refusing(
         revision=out.revision,
         reason=reason[:MAX_MESSAGE],
         at=exact_stamp(now),
+        served_from=out.since if isinstance(out, Serving) else "",
         times=max(before, known.times if known else 0) + 1,
     )
     others = [one for one in refused if one.digest != out.digest]

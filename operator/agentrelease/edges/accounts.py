@@ -4,7 +4,8 @@ The account is on the AgentRevision, the effects are in ConfigMaps beside it.
 
 The book is only appended to, in parts of some hundred lines, so that one more effect rewrites one part.
 Each part belongs to the AgentRevision and goes with it. A part of an earlier rollout of the same
-revision is told by its ``since`` and is written over.
+revision is told by its ``since`` and is written over. So is one that was let go: there are only so many
+ConfigMaps, taken in turn, and each says which part it holds. Nothing has to be deleted.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 
 from agentrelease.api.revision import CompensationStatus
 from agentrelease.api.vocabulary import API_VERSION, MANAGED_BY_LABEL, OPERATOR_NAME, RELEASE_LABEL, Effect
-from agentrelease.core.compensation import EffectRecord
+from agentrelease.core.compensation import MAX_EFFECTS, PART, EffectRecord
 from agentrelease.core.instants import stamp
 from agentrelease.edges.action_logs import moment_of
 from agentrelease.edges.kinds import AGENT_REVISION, CONFIG_MAP
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 
     from agentrelease.engine.ports import Cluster, Object
 
-PART = 250
-EFFECTS, SINCE = "effects.jsonl", "since"
+PARTS = MAX_EFFECTS // PART + 2
+"""ConfigMaps of one book: a full one, the part that is begun, and one more that nobody reads."""
+EFFECTS, SINCE, NUMBER = "effects.jsonl", "since", "part"
 BOOK_LABEL = "agentrelease.dev/effects"
 
 
@@ -74,13 +76,14 @@ class RevisionAccounts:
         }
         await self._cluster.merge(ref, patch, subresource="status")
 
-    async def book(self, key: RevisionKey, since: float) -> list[EffectRecord]:
-        """Return the effects of the rollout that began at ``since``, in the order of their places."""
+    async def book(self, key: RevisionKey, status: CompensationStatus) -> list[EffectRecord]:
+        """Return an account's effects in the order of their places, without those that were let go."""
         found: list[EffectRecord] = []
         while True:
-            stored = await self._cluster.get(_part(key, len(found) // PART))
+            number = (status.first + len(found)) // PART
+            stored = await self._cluster.get(_part(key, number))
             data = (stored or {}).get("data") or {}
-            if data.get(SINCE) != repr(since):
+            if data.get(SINCE) != repr(status.since) or data.get(NUMBER, str(number)) != str(number):
                 return found
             lines = [_record(key, line) for line in data.get(EFFECTS, "").splitlines()]
             found += [line for line in lines if line is not None]
@@ -88,7 +91,11 @@ class RevisionAccounts:
                 return found
 
     async def append(
-        self, key: RevisionKey, since: float, book: Sequence[EffectRecord], new: Sequence[EffectRecord]
+        self,
+        key: RevisionKey,
+        status: CompensationStatus,
+        book: Sequence[EffectRecord],
+        new: Sequence[EffectRecord],
     ) -> None:
         """Keep ``new`` behind ``book``, part by part."""
         whole, start = [*book, *new], len(book) // PART * PART
@@ -97,8 +104,10 @@ class RevisionAccounts:
             raise Missing(f"AgentRevision {key.namespace}/{key.revision} does not exist")
         for first in range(start, len(whole), PART):
             text = "".join(_line(record) for record in whole[first : first + PART])
-            ref = _part(key, first // PART)
-            wanted = _config_map(ref, key, owner, {EFFECTS: text, SINCE: repr(since)})
+            number = (status.first + first) // PART
+            ref = _part(key, number)
+            data = {EFFECTS: text, SINCE: repr(status.since), NUMBER: str(number)}
+            wanted = _config_map(ref, key, owner, data)
             stored = await self._cluster.get(ref)
             if stored is None:
                 await self._cluster.create(wanted)
@@ -107,7 +116,7 @@ class RevisionAccounts:
 
 
 def _part(key: RevisionKey, number: int) -> Ref:
-    return Ref(CONFIG_MAP, key.namespace, f"{key.revision}-effects-{number}")
+    return Ref(CONFIG_MAP, key.namespace, f"{key.revision}-effects-{number % PARTS}")
 
 
 def _config_map(ref: Ref, key: RevisionKey, owner: Object, data: dict[str, str]) -> Object:

@@ -71,7 +71,8 @@ class CompensationRecorder:
             "lost": status.lost,
         }
         for state in ("pending", "failed", "lost"):
-            self._metrics.effects.labels(key.namespace, key.release, state).set(counts[state])
+            count = 0 if status.state == "NotNeeded" else counts[state]
+            self._metrics.effects.labels(key.namespace, key.release, state).set(count)
         if status.state in ("Done", "Incomplete"):
             event = compensated(
                 key.namespace, key.release, key.revision, counts, origin=self._origin, at=self._now()

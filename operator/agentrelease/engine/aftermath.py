@@ -98,13 +98,17 @@ class Accounts(Protocol):
     async def save(self, key: RevisionKey, status: CompensationStatus, now: float) -> None:
         """Write it down."""
 
-    async def book(self, key: RevisionKey, since: float) -> Sequence[EffectRecord]:
-        """Return the effects of the rollout that began at ``since``, in the order of their places."""
+    async def book(self, key: RevisionKey, status: CompensationStatus) -> Sequence[EffectRecord]:
+        """Return an account's effects in the order of their places, without those that were let go."""
 
     async def append(
-        self, key: RevisionKey, since: float, book: Sequence[EffectRecord], new: Sequence[EffectRecord]
+        self,
+        key: RevisionKey,
+        status: CompensationStatus,
+        book: Sequence[EffectRecord],
+        new: Sequence[EffectRecord],
     ) -> None:
-        """Keep ``new`` behind ``book``."""
+        """Keep ``new`` behind ``book``, as far as it was not let go."""
 
 
 class Hooks(Protocol):
@@ -154,13 +158,15 @@ class Aftermath:
 class Pace:
     """How often and how long, in seconds.
 
-    ``round`` lies between two looks, ``search`` between two searches for open accounts; unreadable logs
+    ``round`` lies between two looks, ``watched`` between two readings of what was promoted and is watched,
+    ``search`` between two searches for open accounts; unreadable logs
     are given up after ``drain``; the pauses of a failing hook grow from ``first`` to ``longest`` until
     ``give_up``, and after ``alert`` failures somebody is told. ``parallel`` bounds releases at once, and
     calls of one release; ``pages`` those of one log in one look.
     """
 
     round: float = 2.0
+    watched: float = 10.0
     search: float = 300.0
     drain: float = 120.0
     first: float = 1.0

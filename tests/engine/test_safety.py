@@ -19,6 +19,7 @@ PHASES = ["shadow", "internal", "canary-10", "half", "all", "full"]
 RELEASE = Ref(kinds.AGENT_RELEASE, NAMESPACE, AGENT)
 ROUTE = Ref(kinds.HTTP_ROUTE, NAMESPACE, AGENT)
 FLAGS = Ref(kinds.CONFIG_MAP, NAMESPACE, "support-flags")
+LEASE = 20
 PARTS = 4
 """Tests among which the points to be killed at are divided, so that several workers may take them."""
 
@@ -246,6 +247,25 @@ async def test_deleting_a_release_in_mid_rollout_withdraws_the_candidate_first(p
     assert RELEASE not in stage.cluster.objects
     assert stage.reach()[v2] == (0.0, 0.0)
     assert stage.level(v2) is Autonomy.OBSERVE
+    assert stage.reach()[v1][0] == 1.0
+
+
+async def test_a_release_that_is_deleted_while_prometheus_is_gone_goes_when_no_grant_is_left() -> None:
+    stage, v1 = await serving()
+    v2 = await stage.apply("v2")
+    await stage.run(300, until="half")
+    stage.prometheus_up = False
+    await stage.cluster.delete(RELEASE)
+    await stage.step()
+    assert stage.reach()[v2] == (0.0, 0.0)
+    assert stage.level(v2) is Autonomy.OBSERVE
+    waited = 0
+    while RELEASE in stage.cluster.objects:
+        assert (await stage.release()).status.verdict == "RollbackIncomplete"
+        await stage.step()
+        waited += 1
+        assert waited < 200, "a deletion does not wait for ever"
+    assert waited > LEASE, "a grant may be in effect until then"
     assert stage.reach()[v1][0] == 1.0
 
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 DRAINING = "Draining"
 """The cause of a hold that ends by itself, when sessions have been drained."""
 
+DELETION_PATIENCE = 60.0
+"""Seconds after the end of the last grant that a deletion waits for telemetry to show that all is over."""
+
 
 def finish_withdrawal(s: Situation, now: float) -> Step | None:
     candidate = candidate_of(s)
@@ -37,16 +40,34 @@ def finish_withdrawal(s: Situation, now: float) -> Step | None:
     missing = _still_exposed(s)
     if missing:
         return Step(Move.KEEP, "RollbackIncomplete", missing)
-    return Step(Move.FINISH, "Withdrawn", f"{candidate.revision} is out: {candidate.reason}")
+    unseen = _not_shown(s)
+    if unseen and not _may_go_unseen(s, now):
+        return Step(Move.KEEP, "RollbackIncomplete", unseen)
+    said = f"{candidate.revision} is out: {candidate.reason}"
+    return Step(Move.FINISH, "Withdrawn", f"{said}; {unseen}" if unseen else said)
+
+
+def _may_go_unseen(s: Situation, now: float) -> bool:
+    """Whether a release that is being deleted has waited long enough for telemetry, which may never come.
+
+    Route and flags are safe by then, and what agents were granted before has lapsed by itself.
+    """
+    lease = s.release.spec.delivery.flags.lease_seconds
+    return s.release.deleting and now >= candidate_of(s).entered_at + lease + DELETION_PATIENCE
 
 
 def _still_exposed(s: Situation) -> str:
-    """Say what is missing until nothing reaches the candidate; empty when nothing does."""
+    """Say which lever still exposes the candidate; empty when none does."""
     if s.live.exposure is None:
         return s.live.unconfirmed or "a lever could not be read"
     live = [_still_led_to(s.live.exposure), _still_allowed(s.live.exposure)]
     if any(live):
         return "; ".join(why for why in live if why)
+    return ""
+
+
+def _not_shown(s: Situation) -> str:
+    """Say what telemetry has not shown yet; empty when it shows that nothing reaches the candidate."""
     candidate = candidate_of(s)
     if not candidate.confirmed_at and candidate.phase_index <= 0 and not candidate.interventions:
         return ""  # it was never reached by anybody

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 import yaml
+from tests.support.agents import Agents
 from tests.support.gateway import eventually
 from tests.support.world import AGENT, EXAMPLES, MOMENT, World, kubectl
 
 from agentrelease.api.vocabulary import Autonomy
-from agentrelease.core.strata import Permission, granted
+from agentrelease.core.strata import granted
 from agentrelease.edges import kinds
 from agentrelease.engine.ports import Ref
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from agentrelease.api.phase import Phase
     from agentrelease.api.release import AgentRelease
+    from agentrelease.core.strata import Permission
 
 HIGH = {"match": {"risk_tier": "high"}, "autonomy": "suggestion-only"}
 FLAGS, DOCUMENT = "support-flags", f"{AGENT}.flagd.json"
@@ -32,47 +33,6 @@ FLAGS, DOCUMENT = "support-flags", f"{AGENT}.flagd.json"
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession() as session:
         yield session
-
-
-class Agents:
-    """The agents' own word, from their pods and through the gateway."""
-
-    def __init__(self, here: World, http: aiohttp.ClientSession) -> None:
-        self._here = here
-        self._http = http
-
-    async def may(self, revision: str, **asked: str) -> Permission:
-        """What the revision's pod says that such a request may do."""
-        async with self._http.get(await self._pod(revision) + "/whoami", params=asked) as answer:
-            said = await answer.json()
-        assert said["release"] == revision
-        tools = said["tools"]
-        return Permission(
-            Autonomy(said["autonomy"]), frozenset(tools["allow"]), frozenset(tools["requireApproval"])
-        )
-
-    async def answers(self, revision: str, tier: str, audience: str) -> set[str]:
-        """Levels that the revision's answers name, of a hundred conversations through the gateway."""
-
-        async def ask(number: int) -> dict[str, Any]:
-            told = {"x-session": f"{tier}-{audience}-{number}", "x-risk-tier": tier, "x-audience": audience}
-            async with self._http.post(self._here.gateway.url + "/task", headers=told) as answer:
-                said: dict[str, Any] = await answer.json()
-                return said
-
-        answers = await asyncio.gather(*(ask(number) for number in range(100)))
-        return {said["autonomy"] for said in answers if said.get("release") == revision}
-
-    async def _pod(self, revision: str) -> str:
-        pods = await self._here.cluster.list(kinds.POD, self._here.namespace)
-        (address,) = {
-            pod["status"]["podIP"]
-            for pod in pods
-            if pod["metadata"].get("annotations", {}).get("agentrelease.dev/revision") == revision
-            and pod["status"].get("podIP")
-            and "deletionTimestamp" not in pod["metadata"]
-        }
-        return f"http://{address}:8080"
 
 
 def phases(duration: str) -> list[dict[str, Any]]:

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tests.support.stage import POLICY, Behaviour, Stage
+import pytest
+from tests.support.stage import AGENT, NAMESPACE, POLICY, Behaviour, Stage
 
 from agentrelease.api.vocabulary import Autonomy
+from agentrelease.edges import kinds
+from agentrelease.engine.ports import Ref
+
+if TYPE_CHECKING:
+    from agentrelease.api.release import AgentRelease
+
+RELEASE = Ref(kinds.AGENT_RELEASE, NAMESPACE, AGENT)
 
 GOOD, BAD = Behaviour(completion=0.92, violations=0.01), Behaviour(completion=0.92, violations=0.2)
 
@@ -43,6 +51,11 @@ async def test_a_regression_ten_minutes_after_promotion_returns_to_the_revision_
     await stage.step()
     assert stage.reach()[v1][0] == 1.0
     assert stage.level(v2) is Autonomy.OBSERVE
+
+
+def condition(release: AgentRelease) -> tuple[str, str]:
+    (one,) = (c for c in release.status.conditions if c.type == "EvidenceKept")
+    return one.status, one.reason
 
 
 async def test_what_serves_well_is_left_alone() -> None:
@@ -144,3 +157,26 @@ async def test_a_regression_that_goes_on_at_the_lower_level_costs_the_next_one()
     for _ in range(120):
         await stage.step(looks=1)
     assert stage.level(v2) is Autonomy.OBSERVE
+
+
+@pytest.mark.parametrize("left", ["", "cut"])
+async def test_a_watch_whose_evidence_is_lost_begins_anew_says_so_and_goes_on(left: str) -> None:
+    stage, v1, v2 = await promoted()
+    for _ in range(10):
+        await stage.step(looks=1)
+    assert condition(await stage.release()) == ("True", "Kept")
+    assert stage.told.regains == []
+    stored = await stage.cluster.get(RELEASE)
+    assert stored is not None
+    whole = stored["status"]["watch"]["evidence"]
+    lost = stored["status"]["watch"] | {"evidence": left and whole.replace('"t":[', '"t": [')}
+    await stage.cluster.replace(stored | {"status": stored["status"] | {"watch": lost}}, subresource="status")
+    for _ in range(10):
+        await stage.step(looks=1)
+        assert condition(await stage.release()) == ("False", "BegunAnew")
+    assert [said.partition(":")[0] for said in stage.told.regains] == ["BegunAnew"]
+    assert "the watch after promotion was lost" in stage.told.regains[0]
+    stage.behaviours[v2] = BAD
+    release = await stage.run(60, until="RolledBack")
+    assert release.status.stable is not None
+    assert release.status.stable.revision == v1

@@ -147,6 +147,8 @@ class Watching(Model):
     """When agents have surely read the last lowering, in Unix seconds."""
     evidence: str = Field(default="", max_length=32_768)
     """The operator's ledger of the watch, for itself; survives a restart."""
+    proof: Word = ""
+    """By which the operator knows that ledger again; one that is gone or changed is told and begins anew."""
 
 
 class ExposurePoint(Model):

@@ -218,14 +218,15 @@ def _telemetry(s: Situation, status: ReleaseStatus) -> tuple[str, bool | None, s
 
 
 def _evidence(s: Situation, status: ReleaseStatus) -> tuple[str, bool | None, str, str]:
-    """Say whether the evidence goes back to where the rollout began; a loss stays told until the next one."""
-    if status.candidate is None:
+    """Say whether the evidence goes back to where the rollout, or the watch, began; a loss stays told."""
+    if status.candidate is None and status.watch is None:
         return "EvidenceKept", None, "NotAsked", "evidence is kept while a candidate is on its way"
-    if s.regained:
+    same = (s.release.status.candidate is None) == (status.candidate is None)
+    if s.regained and same:
         reason, _, said = s.regained.partition(": ")
         return "EvidenceKept", reason == "Rebuilt", reason, said
     old = next((c for c in s.release.status.conditions if c.type == "EvidenceKept"), None)
-    if old is not None and old.reason in ("BegunAnew", "Rebuilt") and s.release.status.candidate is not None:
+    if old is not None and old.reason in ("BegunAnew", "Rebuilt") and same:
         return "EvidenceKept", old.reason == "Rebuilt", old.reason, old.message
     return "EvidenceKept", True, "Kept", ""
 

@@ -16,6 +16,7 @@ from agentrelease.engine.calendars import calendar_of
 from agentrelease.engine.observe import Guarding, Observed, observe
 from agentrelease.engine.placing import Bundles, place, placement
 from agentrelease.engine.ports import ClusterError, Unusable
+from agentrelease.engine.rebuilding import Regained, unwatched
 from agentrelease.engine.recovering import recall_former
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from agentrelease.core.recovery import Former
     from agentrelease.engine.levers import Lever, Placement, Reading
     from agentrelease.engine.outside import Outside
-    from agentrelease.engine.rebuilding import Regained
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class _Reading:
         live = await self._live()
         former = await self._former(desired)
         guarding, why = await self._guarding()
-        regained = self._out.rebuilder.of(release, guarding)
+        regained = self._out.rebuilder.of(release, guarding) or unwatched(release)
         if regained is not None and regained.lost:
             release = self._release = _without_evidence(release)
         why = why or (regained.waits if regained else "")
@@ -215,7 +215,9 @@ class _Reading:
 
 
 def _without_evidence(release: AgentRelease) -> AgentRelease:
-    status = release.status.model_copy(update={"evidence": "", "course": ""})
+    watch = release.status.watch
+    bare = watch and watch.model_copy(update={"evidence": "", "proof": ""})
+    status = release.status.model_copy(update={"evidence": "", "course": "", "watch": bare})
     return release.model_copy(update={"status": status})
 
 

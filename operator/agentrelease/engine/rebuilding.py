@@ -41,6 +41,20 @@ class Regained:
     lost: str = ""
 
 
+def unwatched(release: AgentRelease) -> Regained | None:
+    """Say that the watch's ledger is gone, or is not what was stored; ``None`` where it is there.
+
+    It has no course: it is made of days of blocks, and what is lost is evidence of harm, never a permission.
+    """
+    watch = release.status.watch
+    if watch is None or not watch.proof or digest_of(watch.evidence) == watch.proof:
+        return None
+    return Regained(
+        lost="the evidence of the watch after promotion was lost; what serves is judged by what it does from "
+        "now on, and harm that was on record counts no more"
+    )
+
+
 class Rebuilder:
     """One rebuilding at a time for each release that needs one."""
 
@@ -188,4 +202,4 @@ def _proven(ledger: Ledger, digest: str, problems: list[str]) -> Ledger:
     return ledger
 
 
-__all__ = ["Rebuilder", "Regained"]
+__all__ = ["Rebuilder", "Regained", "unwatched"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from agentrelease.api.status import MAX_ENTRY
 from agentrelease.api.vocabulary import Action
 from agentrelease.core import intent
-from agentrelease.core.course import Course
+from agentrelease.core.course import Course, digest_of
 from agentrelease.core.exposure import ALL
 from agentrelease.core.packing import packed
 from agentrelease.core.reference import write_reference
@@ -64,7 +64,9 @@ class Record:
         elif ledger is None and status.candidate is not None and (regained := self._sight.regained):
             update |= _restored(self._release, regained)
         elif ledger is not None and status.watch is not None:
-            update["watch"] = status.watch.model_copy(update={"evidence": self._of_watch(ledger)})
+            evidence = self._of_watch(ledger)
+            known = {"evidence": evidence, "proof": digest_of(evidence)}
+            update["watch"] = status.watch.model_copy(update=known)
         if status.candidate is None and status.watch is None:
             self._out.lookout.forget(self._release.key)
         if ledger is not None:

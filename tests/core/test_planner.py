@@ -40,6 +40,15 @@ def test_tolerated_harm_is_never_detected_and_greater_harm_sooner() -> None:
     assert found[2] > found[3] > found[4] > 10
 
 
+def test_a_smaller_share_of_the_risk_takes_more_tasks_to_prove_harm() -> None:
+    """Wealth starts at the share, so half of it is ln 2 nats further from the bound."""
+    gain = planner.information(guardrail(), Margin(1.0, 0.01), 0.2, 0.1, 19.0)
+    whole, half = (planner.to_detect(guardrail(weight=w), 0.05, 0.2, 0.1, 19.0) for w in (1.0, 0.5))
+    careful = planner.to_detect(guardrail(), 0.025, 0.2, 0.1, 19.0)
+    assert isclose(half - whole, log(2) / gain, abs_tol=1.0)
+    assert careful == half
+
+
 def test_the_smallest_regression_takes_the_whole_horizon() -> None:
     for horizon in (200, 1000, 5000):
         rate = planner.smallest_detectable(guardrail(), 0.05, 0.1, 19.0, horizon)

@@ -1,0 +1,90 @@
+"""What people read of a judgement: the figures of a line, and its sentences."""
+
+from __future__ import annotations
+
+from math import e, isclose, log, log10
+
+import pytest
+from tests.core.conftest import absorbed, block, guardrail, plan
+
+from agentrelease.core import words
+from agentrelease.core.assess import Requirements, assess
+from agentrelease.core.contrast import Pairs
+from agentrelease.core.evidence import Count
+from agentrelease.core.grounds import Seen
+from agentrelease.core.guardrails import Margin, MetricVerdict
+
+
+def line(made, blocks):
+    ledger = absorbed(made, blocks)
+    return assess(made, ledger, ledger.through + 1.0, Requirements()).metrics[0]
+
+
+@pytest.mark.parametrize("bad", [0, 3, 15, 30])
+def test_the_interval_holds_the_estimate_stays_a_difference_of_shares_and_narrows(steady, bad) -> None:
+    few, more, many = (line(plan(), steady(minutes, (30, bad))) for minutes in (1, 20, 400))
+    apart = bad / 30 - 0.1
+    for one in (few, more, many):
+        low, high = one.interval
+        assert isclose(one.estimate, apart, abs_tol=1e-3)
+        assert -1.0 <= low <= one.estimate <= high <= 1.0
+    assert few.interval[0] < more.interval[0] < many.interval[0]
+    assert few.interval[1] >= more.interval[1] > many.interval[1]
+    assert apart - 0.05 < many.interval[0]
+    assert many.interval[1] < apart + 0.05
+
+
+def test_evidence_and_its_bounds_are_said_as_powers_of_ten(steady) -> None:
+    made = plan(guardrail(alpha=0.01, weight=0.5), guardrail("other", weight=0.5), false_rollback=0.02)
+    blocks = [
+        block(n, {"failures": {"": ((30, 3), (570, 57))}, "other": {"": ((30, 3), (570, 57))}})
+        for n in range(60)
+    ]
+    found = line(made, blocks)
+    assert isclose(found.harm_bound, log10(1 / (0.02 * 0.5)))
+    assert isclose(found.safe_bound, log10(1 / 0.01))
+    assert found.safe_evidence >= found.safe_bound
+    assert found.harm_evidence < found.harm_bound
+    assert found.verdict is MetricVerdict.PASS
+
+
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        (20, "20 to 1"),
+        (1234.5, "1,230 to 1"),
+        (950_000, "950,000 to 1"),
+        (1_100_000, "more than a million to 1"),
+        (1e300, "more than a million to 1"),
+    ],
+)
+def test_odds_are_said_in_three_digits_up_to_a_million(times: float, said: str) -> None:
+    assert words.odds(log(times)) == said
+    assert isclose(e ** log(times), times, rel_tol=1e-9)
+
+
+def test_a_count_is_said_with_its_share_and_none_is_said_so() -> None:
+    assert words.share(Count(1020, 12)) == "12 of 1,020 (1.18 %)"
+    assert words.share(Count(1, 1)) == "1 of 1 (100 %)"
+    assert words.share(Count(12.5, 2.5)) == "2.5 of 12.5 (20 %)"
+    assert words.share(Count(0, 0)) == "nothing yet"
+
+
+def test_both_arms_are_said_and_stable_only_where_it_has_something() -> None:
+    assert (
+        words.against(Seen(Count(90, 9), Count(1, 0))) == "9 of 90 (10 %) bad against 0 of 1 (0 %) in stable"
+    )
+    assert words.against(Seen(Count(90, 9), Count(0, 0))) == "9 of 90 (10 %) bad"
+
+
+def test_pairs_are_said_by_which_side_was_bad_alone() -> None:
+    seen = Seen(Count(200, 30), Count(200, 20), Pairs(200, 30, 20, 12))
+    assert words.against(seen) == (
+        "200 pairs of answers to the same request: 18 bad only in the candidate, 8 only in stable, 12 in both"
+    )
+
+
+def test_a_margin_that_no_number_of_tasks_excludes_is_said_so() -> None:
+    seen, margin = Seen(Count(90, 9), Count(0, 0)), Margin(1.0, 0.05)
+    assert "however many tasks there are" in words.collecting(margin, seen, float("inf"))
+    assert words.collecting(margin, seen, 1200).endswith("about 1,200 more candidate tasks are needed")

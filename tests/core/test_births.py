@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentrelease.core.births import joined
+from agentrelease.core.births import joined, newcomers
 from agentrelease.core.counters import Sample, increase, united
 from agentrelease.core.series import Series
 
@@ -129,3 +129,14 @@ def test_two_replicas_of_prometheus_count_everything_once(world: tuple[list[list
 def test_replicas_out_of_step_by_clock_skew_show_no_restart() -> None:
     ahead, behind = [Sample(10.0, 1000), Sample(20.0, 1100)], [Sample(10.1, 998), Sample(20.1, 1097)]
     assert increase(united([ahead, behind]), 0.0, 30.0, from_zero=False) == 100
+
+
+def test_a_series_read_at_the_very_start_of_a_block_is_no_newcomer() -> None:
+    old = Series({"pod": "old"}, (Sample(100.0, 7), Sample(105.0, 9)))
+    new = Series({"pod": "new"}, (Sample(100.001, 7), Sample(103.0, 9), Sample(104.0, 9)))
+    assert newcomers([old, new], 100.0) == (new,)
+    assert (old.newest, new.newest) == (105.0, 104.0)
+
+
+def test_replicas_that_scraped_in_the_same_moment_count_up_to_the_newer_value() -> None:
+    assert united([[Sample(10.0, 5)], [Sample(10.0, 7)]]) == (Sample(10.0, 7),)

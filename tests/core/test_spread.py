@@ -61,3 +61,14 @@ def test_nothing_seen_is_no_estimate() -> None:
     assert Spread().after(Cell(Count(0, 0), Count(9, 1)), 0.1, Concurrent()) == Spread()
     assert Spread().after(Cell(Count(9, 1), Count(0, 0)), 0.1, Concurrent()) == Spread()
     assert Spread().after(Cell(Count(9, 1)), 0.1, Concurrent()) == Spread()
+
+
+def test_each_arm_adds_the_variation_of_its_share() -> None:
+    """Half a block in each arm: the difference weighs each by a half, and its variation by a quarter."""
+    even = Spread().after(Cell(Count(40, 10), Count(40, 20)), 0.2, Concurrent())
+    assert (even.estimate, even.weight) == (-0.25, 20.0)
+    mine, theirs = 10 * 0.8**2 + 30 * 0.2**2, 20 * 0.8**2 + 20 * 0.2**2
+    assert even.variation == pytest.approx((mine + theirs) / 4)
+    odd = Spread().after(Cell(Count(10, 4), Count(30, 3)), 0.1, Concurrent())
+    mine, theirs = 4 * 0.9**2 + 6 * 0.1**2, 3 * 0.9**2 + 27 * 0.1**2
+    assert odd.variation == pytest.approx(0.75**2 * mine + 0.25**2 * theirs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -112,7 +113,12 @@ def test_an_explanation_names_the_rule_the_numbers_and_the_proof(stream):
     assert "▶ breach: Withdraw, GuardrailBreached: policy-violations is worse" in done.stdout
     assert "· finish withdrawal" in done.stdout
     assert "· deadline" not in done.stdout
-    assert "policy-violations" in done.stdout
+    violations = next(line for line in done.stdout.splitlines() if line.startswith("  policy-violations: "))
+    assert "bad against" in violations
+    assert re.search(
+        r"evidence for harm [\d,]+ to 1 \(24 to 1 proves it\), for safety none \(100 to 1 proves it\)",
+        violations,
+    )
     assert "the same, bit for bit" in done.stdout
 
 

@@ -42,6 +42,17 @@ def test_the_number_of_tasks_is_the_planners_for_the_slowest_guardrail() -> None
     assert canary.decided_by == needs[0].metric
 
 
+def test_the_smallest_regression_is_said_with_its_guardrail_and_the_bad_tasks_that_show_it() -> None:
+    canary = of("canary-10", outlook(phases(deadline="1h"), PLAN, FLOW))
+    (named,) = [g for g in PLAN.tested if g.name == canary.caught_by]
+    rate = FLOW.rates[named.name]
+    assert canary.smallest is not None
+    assert canary.smallest > named.tolerance.of(rate)
+    tasks = planner.to_detect(named, PLAN.false_rollback, canary.smallest, rate, 9.0)
+    assert tasks == pytest.approx(3600 * 9, rel=0.01), "it takes all of the time that there is"
+    assert canary.bad == pytest.approx(tasks * (canary.smallest - rate))
+
+
 def test_a_deadline_that_cannot_be_kept_is_named_with_what_to_change() -> None:
     slow = Flow(external=0.9, internal=0.1, rates=FLOW.rates)
     canary = of("canary-10", outlook(phases(deadline="30s"), PLAN, slow))

@@ -45,7 +45,9 @@ async def test_without_an_override_it_stays_out_and_says_how_to_let_it_in() -> N
     await stage.run(20)
     status = (await stage.release()).status
     assert (status.verdict, status.candidate) == ("Refused", None)
-    assert f"{OVERRIDE_ANNOTATION}={digest}" in status.reason
+    why, _, way_out = status.reason.partition("; to let it in again: ")
+    assert why.startswith(f"{bad} was rolled back before: {status.refused[0].reason}"), "why comes first"
+    assert way_out == f"annotation {OVERRIDE_ANNOTATION}={digest}"
     assert len(starts(stage, bad)) == 1
 
 

@@ -92,6 +92,15 @@ async def test_the_watch_ends_after_its_duration() -> None:
     assert (await stage.release()).status.phase == "Promoted"
 
 
+async def test_what_was_judged_of_the_revision_that_serves_is_not_said_of_the_next_candidate() -> None:
+    stage, _, _ = await promoted()
+    await stage.run(3)
+    assert (await stage.release()).status.metrics
+    await stage.apply("v3", GOOD)
+    release = await stage.run(5, until="Loading")
+    assert release.status.metrics == []
+
+
 async def test_a_prometheus_that_is_gone_is_no_reason_to_touch_what_serves() -> None:
     stage, _, v2 = await promoted()
     stage.prometheus_up = False

@@ -266,7 +266,9 @@ class PhaseOutlook(Model):
     decided_by: Phrase = ""
     """The guardrail, and the stratum, that takes longest."""
     smallest: float | None = None
-    """The lowest bad rate that is expected to be proven before the deadline."""
+    """The lowest bad rate that is expected to be proven before the deadline; without one, within an hour."""
+    caught_by: Phrase = ""
+    """The guardrail that would prove it."""
     bad: float | None = None
     """Bad tasks, in excess of stable's, by which it is proven."""
     warning: Phrase = ""

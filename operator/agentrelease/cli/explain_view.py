@@ -46,12 +46,32 @@ def print_explanation(printer: Printer, entry: Mapping[str, Any], explanation: E
         printer.console.print(guardrail_table(metrics, printer.frame(), len(metrics)))
         for metric in metrics:
             place = f" in {metric.stratum}" if metric.stratum else ""
-            printer.say(f"  {metric.name}{place}: {metric.why}")
+            printer.say(f"  {metric.name}{place}: {metric.why}{_evidence(metric)}")
     printer.say("")
     if explanation.reproduced:
         printer.say(f"Decided again on the same inputs: the same, bit for bit; status {outcome['status']}.")
     else:
         printer.say(f"Decided again on the same inputs: DIFFERENT in {', '.join(explanation.differs)}.")
+
+
+def _evidence(metric: MetricStatus) -> str:
+    """Say the evidence both ways as odds, each with the odds that decide; nothing where nothing is tested."""
+    said = [
+        f"{what} {_odds(evidence)} ({_odds(bound)} proves it)"
+        for what, evidence, bound in (
+            ("for harm", metric.harm_evidence, metric.harm_bound),
+            ("for safety", metric.safe_evidence, metric.safe_bound),
+        )
+        if bound > 0 and (what == "for harm" or metric.safe_evidence or metric.needed)
+    ]
+    return f"; evidence {', '.join(said)}" if said else ""
+
+
+def _odds(decimal_log: float) -> str:
+    """Write an e-value of which the decimal logarithm is given; one below 1 speaks for the contrary."""
+    if decimal_log <= 0:
+        return "none"
+    return "more than a million to 1" if decimal_log > 6 else f"{float(f'{10**decimal_log:.2g}'):,g} to 1"
 
 
 def _known(inputs: Mapping[str, Any], outcome: Mapping[str, Any]) -> Iterator[str]:
@@ -72,8 +92,8 @@ def _known(inputs: Mapping[str, Any], outcome: Mapping[str, Any]) -> Iterator[st
         yield f"measured: weight {weight}, {tasks} tasks, autonomy {measured['autonomy'] or 'unknown'}"
     if outcome["verdict"]:
         yield f"evidence: {outcome['verdict']}" + (f", {outcome['action']}" if outcome["action"] else "")
-    for word in ("blind", "closed", "approval", "claim"):
-        if inputs[word]:
+    for word in ("blind", "regained", "closed", "approval", "claim", "halt"):
+        if inputs.get(word):
             yield f"{word}: {inputs[word]}"
     if not inputs["leading"]:
         yield "this replica did not lead"

@@ -9,6 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from agentrelease.cli.glyphs import Glyphs
 
 WIDE = 96
@@ -63,6 +65,17 @@ class Frame:
         """Return one line of anybody's text, made harmless and cut at the edge."""
         return Text(self.glyphs.legible(content), style, no_wrap=True, overflow=self.glyphs.overflow)
 
+    def said(self, what: str, sentence: str, lines: int, style: str = "none") -> list[Text]:
+        """Return a sentence with what it is before it, wrapped; at most so many lines where rows are few."""
+        words = Text(self.glyphs.legible(f"{what}: {sentence}"), style)
+        words.stylize("bold", 0, len(what) + 1)
+        wrapped = list(_wrapped(words, self.columns))
+        if self.rows is not None and len(wrapped) > lines:
+            wrapped[lines - 1].truncate(self.columns - 3)
+            wrapped[lines - 1].append("...")
+            return wrapped[:lines]
+        return wrapped
+
     def table(self, *headings: str, yielding: int = -1) -> Table:
         """Return an empty table with headings; one starting with ``>`` is aligned to the right.
 
@@ -78,6 +91,16 @@ class Frame:
                 overflow=self.glyphs.overflow,
             )
         return table
+
+
+def _wrapped(text: Text, columns: int) -> Iterator[Text]:
+    words, line = text.split(" "), Text()
+    for word in words:
+        if line and line.cell_len + 1 + word.cell_len > columns:
+            yield line
+            line = Text("     ")
+        line.append_text(Text(" ") if line.plain.strip() else Text()).append_text(word)
+    yield line
 
 
 def tone(verdict: str) -> str:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from agentrelease.api.status import ArmCount, MetricStatus
     from agentrelease.cli.frame import Frame
 
+_NO_NEED = {"harm", "unjudged"}
+"""Verdicts that no number of tasks changes."""
+
 _URGENCY = ("bad", "warn", "wait", "plain", "good")
 
 
@@ -71,7 +74,7 @@ def _row(metric: MetricStatus, frame: Frame, before: str) -> list[Text]:
         _bar(metric.harm_evidence, metric.harm_bound, "red", frame),
         _bar(metric.safe_evidence, metric.safe_bound, "green", frame),
         frame.text(f"{_sign(metric.verdict, frame)} {metric.verdict}", style_of(metric.verdict)),
-        frame.text(count(metric.needed) if metric.needed and tone(metric.verdict) != "bad" else ""),
+        frame.text(count(metric.needed) if metric.needed and metric.verdict not in _NO_NEED else ""),
     ]
 
 

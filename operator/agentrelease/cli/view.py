@@ -18,6 +18,7 @@ from agentrelease.cli.frame import Frame, style_of
 from agentrelease.cli.glyphs import ASCII, UNICODE
 from agentrelease.cli.guardrail_table import guardrail_table, guardrail_words
 from agentrelease.cli.phases_line import phases_lines
+from agentrelease.cli.plan_line import plan_lines
 from agentrelease.cli.transitions import transitions_table
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class ReleaseView:
         head = [
             *_header(self.release, frame, self.notes),
             *_why(self.release, frame),
-            *_expected(self.release, frame),
+            *plan_lines(self.release, frame),
         ]
         phases = phases_lines(self.release, frame)
         yield from head
@@ -148,48 +149,8 @@ def _at_rest(release: AgentRelease, frame: Frame) -> Text:
 
 
 def _why(release: AgentRelease, frame: Frame) -> list[Text]:
-    """The reason in at most two lines; the rest of it is in ``-o json``."""
-    reason = release.status.reason
-    if not reason:
-        return []
-    words = Text(frame.glyphs.legible(f"why: {reason}"))
-    words.stylize("bold", 0, 4)
-    lines = list(_wrapped(words, frame))
-    if len(lines) > _WHY_LINES:
-        lines[_WHY_LINES - 1].truncate(frame.columns - 3)
-        lines[_WHY_LINES - 1].append("...")
-    return lines[:_WHY_LINES]
-
-
-def _expected(release: AgentRelease, frame: Frame) -> list[Text]:
-    """Say in one line what the phase, or the first one, takes at the traffic that was seen."""
-    status = release.status
-    if status.candidate is None or not status.outlook or status.candidate.stage is Stage.WITHDRAWING:
-        return []
-    here = [one for one in status.outlook if one.phase == status.candidate.phase_name]
-    one = (here or status.outlook)[0]
-    said = [f"about {one.tasks:,} candidate tasks" if one.tasks is not None else "no number of tasks will do"]
-    if one.seconds is not None:
-        said.append(f"{span(one.seconds)} at the traffic seen")
-    if one.smallest is not None:
-        said.append(f"catches {100 * one.smallest:.1f} % bad")
-    if one.warning:
-        said.append(one.warning)
-    line = frame.text(
-        frame.glyphs.legible(f"plan: {one.phase} takes {', '.join(said)}"), "yellow" * bool(one.warning)
-    )
-    line.truncate(frame.columns)
-    return [line]
-
-
-def _wrapped(text: Text, frame: Frame) -> Iterator[Text]:
-    words, line = text.split(" "), Text()
-    for word in words:
-        if line and line.cell_len + 1 + word.cell_len > frame.columns:
-            yield line
-            line = Text("     ")
-        line.append_text(Text(" ") if line.plain.strip() else Text()).append_text(word)
-    yield line
+    """The reason; in at most two lines on a screen, and the rest of it is in ``-o json``."""
+    return frame.said("why", release.status.reason, _WHY_LINES) if release.status.reason else []
 
 
 def _gap(frame: Frame) -> Iterator[Text]:

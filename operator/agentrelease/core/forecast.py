@@ -35,8 +35,8 @@ class Flow:
 class Outlook:
     """One phase: candidate tasks and seconds until it can be left, and which guardrail decides that.
 
-    ``smallest`` is the lowest bad rate that the phase is expected to prove, by ``bad`` more bad tasks than
-    stable would have had.
+    ``smallest`` is the lowest bad rate that the phase is expected to prove, in guardrail ``caught_by`` and
+    by ``bad`` more bad tasks than stable would have had.
     """
 
     phase: str
@@ -46,6 +46,7 @@ class Outlook:
     smallest: float | None
     bad: float | None
     warning: str = ""
+    caught_by: str = ""
 
 
 def outlook(phases: Sequence[Phase], plan: Plan, flow: Flow) -> tuple[Outlook, ...]:
@@ -73,6 +74,7 @@ def _phase(phase: Phase, plan: Plan, flow: Flow) -> Outlook:
         smallest=decisive.smallest,
         bad=decisive.bad,
         warning=_warning(phase, tasks, seconds),
+        caught_by=decisive.metric if decisive.smallest is not None else "",
     )
 
 

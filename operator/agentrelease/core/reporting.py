@@ -97,7 +97,8 @@ def _exposure(s: Situation, intended: Exposure, now: float) -> ExposureStatus:
 
 
 def _metrics(s: Situation, status: ReleaseStatus) -> list[MetricStatus]:
-    if s.assessment is None:
+    begins = status.candidate is not None and s.release.status.candidate is None
+    if s.assessment is None or begins:  # what was judged is what serves, not what begins
         return status.metrics
     return [_metric(report) for report in s.assessment.metrics[:MAX_METRICS]]
 
@@ -115,6 +116,7 @@ def _foreseen(one: Outlook) -> PhaseOutlook:
         seconds=None if one.seconds is None else round(one.seconds, 1),
         decided_by=one.decided_by[:256],
         smallest=_rounded(one.smallest),
+        caught_by=one.caught_by[:256],
         bad=None if one.bad is None else round(one.bad, 1),
         warning=one.warning[:256],
     )

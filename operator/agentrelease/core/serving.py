@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentrelease.api.status import Outcome
+from agentrelease.api.status import MAX_MESSAGE, Outcome
 from agentrelease.api.vocabulary import OVERRIDE_ANNOTATION
 from agentrelease.core.refusals import overridden, override_of, refusal_of
 from agentrelease.core.steps import Move, Step, halted
@@ -62,9 +62,9 @@ def refused(s: Situation, _now: float) -> Step | None:
     if refused is None or overridden(s.release, refused):
         return None
     way_out = f"to let it in again: annotation {OVERRIDE_ANNOTATION}={override_of(refused)}"
-    return Step(
-        Move.KEEP, "Refused", f"{refused.revision} was rolled back before; {way_out}; {refused.reason}"
-    )
+    room = MAX_MESSAGE - len(way_out) - len(refused.revision) - 30
+    why = f"{refused.revision} was rolled back before: {refused.reason[:room]}; {way_out}"
+    return Step(Move.KEEP, "Refused", why)
 
 
 def order_stands(s: Situation, _now: float) -> Step | None:

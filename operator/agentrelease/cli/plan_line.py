@@ -1,0 +1,65 @@
+"""What a phase takes and what it can find, and while it runs what is still needed and how long that takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentrelease.api.status import Stage
+from agentrelease.cli.figures import moment, span
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from agentrelease.api.release import AgentRelease
+    from agentrelease.api.status import Candidate, PhaseOutlook, ReleaseStatus
+    from agentrelease.cli.frame import Frame
+
+_LINES = 2
+_WINDOW = 15.0
+"""Seconds over which the operator measures traffic, at most; see ``engine.measuring``."""
+
+
+def plan_lines(release: AgentRelease, frame: Frame) -> list[Text]:
+    """Say what the phase, or while a candidate loads the first one, takes; a warning comes alone."""
+    status, candidate = release.status, release.status.candidate
+    if candidate is None or candidate.stage is Stage.WITHDRAWING:
+        return []
+    running = candidate.stage is Stage.RUNNING
+    here = [one for one in status.outlook if not running or one.phase == candidate.phase_name]
+    rest = _rest(status, candidate) if running else ""
+    if here and here[0].warning:
+        warned = "; ".join(part for part in (rest, here[0].warning) if part)
+        return frame.said("plan", warned, _LINES, "yellow")
+    said = "; ".join(part for part in (rest, _expected(here[0]) if here else "") if part)
+    return frame.said("plan", said, _LINES) if said else []
+
+
+def _expected(one: PhaseOutlook) -> str:
+    if one.tasks is None:
+        return f"{one.phase} can't be left: no number of tasks will do"
+    said = f"{one.phase} takes about {one.tasks:,} candidate tasks"
+    if one.seconds is not None:
+        said += f", {span(one.seconds)} at the traffic seen"
+    if one.smallest is None:
+        return f"{said}; it proves no regression in that time"
+    found = f"{said}; it catches {100 * one.smallest:.1f} % bad in {one.caught_by or 'a guardrail'}"
+    return found if one.bad is None else f"{found} by about {max(one.bad, 1.0):,.0f} bad tasks too many"
+
+
+def _rest(status: ReleaseStatus, candidate: Candidate) -> str:
+    """Say how many tasks the slowest guardrail still needs, and how long they take at the present traffic."""
+    needed = max((m.needed or 0 for m in status.metrics if m.verdict == "collecting"), default=0)
+    if not needed:
+        return ""
+    pace = _pace(status, candidate)
+    takes = f", {span(needed / pace)} at the present traffic" if pace else ""
+    return f"about {needed:,} more candidate tasks{takes}"
+
+
+def _pace(status: ReleaseStatus, candidate: Candidate) -> float:
+    """Return the candidate's tasks a second as they were measured last; 0 where that is not known."""
+    measured = status.exposure.measured
+    at = moment(measured.at) if measured is not None else None
+    if measured is None or at is None or not measured.tasks or not candidate.confirmed_at:
+        return 0.0
+    return measured.tasks / min(max(at - candidate.confirmed_at, 1.0), _WINDOW)

@@ -53,6 +53,19 @@ def test_the_smallest_regression_is_said_with_its_guardrail_and_the_bad_tasks_th
     assert canary.bad == pytest.approx(tasks * (canary.smallest - rate))
 
 
+def test_a_shadow_whose_answers_are_compared_in_pairs_takes_fewer_tasks_and_other_phases_as_many() -> None:
+    paired = Flow(FLOW.external, FLOW.internal, FLOW.rates, frozenset({"task-completion"}))
+    one = [m for m in SPECIFIED.metrics if m.name == "task-completion"]
+    alone = compile_plan([SPECIFIED.model_copy(update={"metrics": one})], 1.0)[1]
+    by_arms, by_pairs = (outlook(phases(minSamples=0), alone, flow) for flow in (FLOW, paired))
+    (guardrail,) = alone.tested
+    shadow, arms = of("shadow", by_pairs).tasks, of("shadow", by_arms).tasks
+    assert shadow is not None
+    assert arms is not None
+    assert shadow == planner.to_promote_pairs(guardrail, 0.1) < arms
+    assert by_pairs[1:] == by_arms[1:]
+
+
 def test_a_deadline_that_cannot_be_kept_is_named_with_what_to_change() -> None:
     slow = Flow(external=0.9, internal=0.1, rates=FLOW.rates)
     canary = of("canary-10", outlook(phases(deadline="30s"), PLAN, slow))

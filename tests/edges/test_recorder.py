@@ -1,14 +1,20 @@
-"""What the operator measures of a release beside what it tells."""
+"""What the operator measures of a release, and what it tells beside decisions."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from prometheus_client.parser import text_string_to_metric_families
-from tests.support.stage import AGENT, NAMESPACE, Stage
+from tests.support.stage import AGENT, NAMESPACE, SPEC, Stage
 
 from agentrelease.edges import kinds
+from agentrelease.edges.events import Severity
 from agentrelease.edges.metrics import Metrics
 from agentrelease.edges.recorder import DecisionRecorder
 from agentrelease.engine.ports import Ref, Unavailable
+
+if TYPE_CHECKING:
+    from agentrelease.edges.events import Told
 
 
 def incomplete(metrics: Metrics) -> float:
@@ -52,3 +58,38 @@ async def test_an_incomplete_rollback_shows_as_a_number_that_rises_until_it_is_c
     assert incomplete(metrics) == 0
     recorder.gone(f"{NAMESPACE}/{AGENT}")
     assert b"rollback_incomplete_seconds{" not in metrics.exposition()
+
+
+class Kept:
+    """Keeps Events instead of writing them."""
+
+    def __init__(self) -> None:
+        self.told: list[Told] = []
+
+    def tell(self, told: Told) -> None:
+        self.told.append(told)
+
+
+def slow(kept: Kept) -> list[Told]:
+    return [one for one in kept.told if one.reason == "PlanTooSlow"]
+
+
+async def test_a_phase_that_cannot_end_before_its_deadline_is_told_once_as_the_rollout_begins() -> None:
+    stage, kept = Stage(), Kept()
+    recorder = DecisionRecorder(kept, Metrics(), clock=lambda: stage.now)  # type: ignore[arg-type]
+    stage.told.decided = recorder.decided  # type: ignore[method-assign]
+    late = {"deadline": "5s", "onDeadline": "hold", "minSamples": 5000}
+    phases = [one | (late if one["name"] == "canary-10" else {}) for one in SPEC["phases"]]
+    await stage.install()
+    await stage.apply("v1")
+    await stage.run(20, until="Promoted")
+    await stage.run(20)
+    await stage.apply("v2", phases=phases)
+    await stage.run(60, until="shadow")
+    (warned,) = (one for one in slow(kept) if one.note.startswith("canary-10 "))
+    assert warned.severity is Severity.WARNING
+    assert warned.note.startswith("canary-10 needs about 5,000 tasks of the candidate, ")
+    assert "its deadline is 5s" in warned.note
+    await stage.run(60, until="canary-10")
+    await stage.run(20)
+    assert len([one for one in slow(kept) if one.note.startswith("canary-10 ")]) == 1

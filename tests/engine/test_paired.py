@@ -52,6 +52,24 @@ async def test_harm_among_hard_requests_is_rolled_back_from_shadow_after_far_few
     assert took[True] * 2.5 <= took[False]
 
 
+async def test_the_next_shadow_is_forecast_by_pairs_once_somebody_has_counted_any() -> None:
+    patient = [one | {"minSamples": 1} for one in SPEC["phases"]]
+    said = {}
+    for joins in (True, False):
+        stage = Stage(seed=7)
+        stage.joins = joins
+        await stage.install(policy() | {"metrics": policy()["metrics"][:1]})
+        await stage.apply("v1", Behaviour(completion=0.80))
+        await stage.run(20, until="Promoted")
+        for version in ("v2", "v3"):
+            await stage.apply(version, Behaviour(completion=0.80), phases=patient)
+            release = await stage.run(60, until="shadow")
+            said[joins, version] = release.status.outlook[0].tasks or 0
+    first = said[True, "v2"]
+    assert 0 < said[True, "v3"] < 0.8 * first, "before, nobody may ever have counted any"
+    assert said[False, "v3"] > 0.8 * first
+
+
 async def test_a_good_candidate_leaves_a_paired_shadow_and_is_promoted() -> None:
     stage, revision = await shadowed(Behaviour(completion=0.82), joins=True)
     said = (await stage.release()).status.metrics

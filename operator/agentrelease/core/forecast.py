@@ -24,11 +24,15 @@ HORIZON = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """The agent's tasks a second by audience, and stable's bad rates by metric."""
+    """The agent's tasks a second by audience, and stable's bad rates by metric.
+
+    ``paired`` names the guardrails for which somebody counts pairs where requests are mirrored.
+    """
 
     external: float
     internal: float
     rates: Mapping[str, float]
+    paired: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,8 @@ def _phase(phase: Phase, plan: Plan, flow: Flow) -> Outlook:
     if candidate <= 0 or stable <= 0:
         return Outlook(phase.name, None, None, "", None, None, f"{phase.name} sees no traffic at present")
     horizon = phase.deadline.seconds if phase.deadline else HORIZON
-    needs = planner.needs(plan, planner.Traffic(candidate, stable), flow.rates, horizon * candidate)
+    paired = flow.paired if phase.mirror is not None else ()
+    needs = planner.needs(plan, planner.Traffic(candidate, stable), flow.rates, horizon * candidate, paired)
     if not needs or (phase.cohort is not None and phase.cohort.evidence == "optional"):
         return Outlook(phase.name, phase.min_samples, phase.min_samples / candidate, "minSamples", None, None)
     longest = needs[0]

@@ -11,14 +11,13 @@ from math import ceil, inf, log
 from typing import TYPE_CHECKING
 
 from agentrelease.core import bounded, statistics
-from agentrelease.core.contrast import disagreement
+from agentrelease.core.contrast import Pairs, disagreement
 from agentrelease.core.ledger import LATER
 from agentrelease.core.standing import POOLED_SHARE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
-    from agentrelease.core.contrast import Pairs
     from agentrelease.core.evidence import Count
     from agentrelease.core.guardrails import Guardrail, Margin, Plan
 
@@ -79,6 +78,11 @@ def to_promote(guardrail: Guardrail, rate: float, ratio: float, *, alone: bool =
     return ceil(log(1.0 / guardrail.alpha) / gain) if gain > 0.0 else inf
 
 
+def to_promote_pairs(guardrail: Guardrail, rate: float, *, alone: bool = False) -> float:
+    """Expected pairs until harm is excluded, when both arms are bad at ``rate`` and differ as expected."""
+    return remaining_pairs(replace(guardrail, expected=rate), 0.0, Pairs(), alone=alone)
+
+
 def to_detect(guardrail: Guardrail, risk: float, candidate_rate: float, rate: float, ratio: float) -> float:
     """Expected candidate tasks until harm of this size is proven; ``risk`` is the false-rollback risk."""
     if candidate_rate <= guardrail.tolerance.of(rate):
@@ -103,11 +107,18 @@ def smallest_detectable(
     return high
 
 
-def needs(plan: Plan, traffic: Traffic, rates: Mapping[str, float], horizon: float) -> tuple[Need, ...]:
+def needs(
+    plan: Plan,
+    traffic: Traffic,
+    rates: Mapping[str, float],
+    horizon: float,
+    paired: Collection[str] = (),
+) -> tuple[Need, ...]:
     """Return what each guardrail needs, the one that takes longest first.
 
     ``rates`` are stable's bad rates by metric, where known; ``horizon`` is candidate tasks, for the
-    smallest regression. A required group without a known share counts as a tenth of the traffic.
+    smallest regression. A required group without a known share counts as a tenth of the traffic. Guardrails
+    that are ``paired`` are shown safe by pairs; what they catch is said as for arms, which is no less.
     """
     found = []
     for guardrail in plan.tested:
@@ -118,7 +129,11 @@ def needs(plan: Plan, traffic: Traffic, rates: Mapping[str, float], horizon: flo
             tasks = to_detect(guardrail, plan.false_rollback, smallest, rate, traffic.ratio)
             bad = tasks * (smallest - rate)
         for group in ("", *plan.groups(guardrail)):
-            tasks = to_promote(guardrail, rate, traffic.ratio, alone=bool(group))
+            tasks = (
+                to_promote_pairs(guardrail, rate, alone=bool(group))
+                if guardrail.name in paired
+                else to_promote(guardrail, rate, traffic.ratio, alone=bool(group))
+            )
             tasks /= traffic.groups.get(group, 0.1) if group else 1.0
             found.append(Need(guardrail.name, group, tasks, tasks / traffic.candidate, smallest, bad))
     return tuple(sorted(found, key=lambda need: -need.tasks))

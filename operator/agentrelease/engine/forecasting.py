@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentrelease.core import audience, blocks
+from agentrelease.core import audience, blocks, pairs
 from agentrelease.core.forecast import Flow, Outlook, outlook
 from agentrelease.engine.measuring import WINDOW, grown
 
@@ -32,7 +32,19 @@ def forecast(release: AgentRelease, guarding: Guarding, snapshot: Snapshot) -> t
         for name, (count, expected) in _with_expected(guarding.plan, counts).items()
     }
     external, internal = (_pace(release, snapshot, whose) for whose in (audience.EXTERNAL, audience.INTERNAL))
-    return outlook(release.spec.phases, guarding.plan, Flow(external, internal, rates))
+    return outlook(
+        release.spec.phases,
+        guarding.plan,
+        Flow(external, internal, rates, _paired(release, guarding, snapshot)),
+    )
+
+
+def _paired(release: AgentRelease, guarding: Guarding, snapshot: Snapshot) -> frozenset[str]:
+    """Return the guardrails of which somebody has counted pairs already; of others nobody may ever do it."""
+    series = snapshot.of(pairs.PAIRS, release.namespace, release.name)
+    return frozenset(
+        g.name for g in guarding.plan.tested if g.pairs and pairs.exported(series, {"metric": g.pairs})
+    )
 
 
 def _pace(release: AgentRelease, snapshot: Snapshot, whose: str) -> float:

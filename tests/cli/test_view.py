@@ -154,6 +154,14 @@ def test_an_operator_that_has_not_looked_for_long_is_noticed_from_the_status_alo
     assert "last look 2m01s ago" in drawn(release, recorded.now + 120).splitlines()[0]
 
 
+def test_evidence_that_begins_anew_is_said_with_its_reason(recorded):
+    said = "the evidence was lost and can't be rebuilt: the guardrails were changed; it is earned anew"
+    for status, shown in (("False", True), ("True", False), ("Unknown", False)):
+        kept = {"type": "EvidenceKept", "status": status, "reason": "BegunAnew", "message": said}
+        text = drawn(recorded.release({**recorded.canary, "conditions": [kept]}), recorded.now, 120, 35)
+        assert (f"evidence: {said}" in text) is shown
+
+
 PAIRED = {
     "name": "task-completion",
     "class": "quality",

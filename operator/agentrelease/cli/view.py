@@ -52,6 +52,7 @@ class ReleaseView:
         head = [
             *_header(self.release, frame, self.notes),
             *_why(self.release, frame),
+            *_lost(self.release, frame),
             *plan_lines(self.release, frame),
         ]
         phases = phases_lines(self.release, frame)
@@ -151,6 +152,12 @@ def _at_rest(release: AgentRelease, frame: Frame) -> Text:
 def _why(release: AgentRelease, frame: Frame) -> list[Text]:
     """The reason; in at most two lines on a screen, and the rest of it is in ``-o json``."""
     return frame.said("why", release.status.reason, _WHY_LINES) if release.status.reason else []
+
+
+def _lost(release: AgentRelease, frame: Frame) -> list[Text]:
+    """Say that evidence was lost, while it is being rebuilt or where it begins anew."""
+    lost = [c.message for c in release.status.conditions if c.type == "EvidenceKept" and c.status == "False"]
+    return frame.said("evidence", lost[0], 1, "yellow") if lost else []
 
 
 def _gap(frame: Frame) -> Iterator[Text]:

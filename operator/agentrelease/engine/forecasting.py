@@ -48,10 +48,12 @@ def _paired(release: AgentRelease, guarding: Guarding, snapshot: Snapshot) -> fr
 
 
 def _pace(release: AgentRelease, snapshot: Snapshot, whose: str) -> float:
-    """Return the agent's tasks a second in one audience."""
+    """Return the agent's tasks a second in one audience; of an agent that is new, since it is known."""
     series = snapshot.of(blocks.TASKS, release.namespace, release.name)
+    known = snapshot.end - min((one.samples[0].at for one in series), default=snapshot.end)
     mine = tuple(one for one in series if audience.belongs(one, whose))
-    return (grown(mine, snapshot.end - WINDOW, snapshot.end) or 0.0) / WINDOW
+    seconds = min(WINDOW, max(known, 1.0))
+    return (grown(mine, snapshot.end - WINDOW, snapshot.end) or 0.0) / seconds
 
 
 def _with_expected(plan: Plan, counts: Mapping[str, Count]) -> dict[str, tuple[Count, float]]:

@@ -8,7 +8,6 @@ it as soon as the API server allows it.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 from typing import TYPE_CHECKING, Any
@@ -16,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from tests.support import breakage
-from tests.support.breakage import Broken, Scene
+from tests.support.breakage import Broken, Scene, rollback_write
 from tests.support.fault_proxy import proxying
 from tests.support.fault_rules import Point, Rule, crash
 from tests.support.onlooker import looking_on, nothing, unreached
 from tests.support.world import AGENT, EXAMPLES, MOMENT, kubectl, world
 
-from agentrelease.api.vocabulary import LOWERED_ANNOTATION
 from agentrelease.edges import kinds
 from agentrelease.engine.ports import Ref
 from agentrelease.local.demo_exposure import OBSERVE
@@ -167,19 +165,6 @@ WRITES = {"flags", "route", "status: RollingBack", "status: RolledBack"}
 """The writes of a rollback, in their order."""
 
 
-def write_of(seen: Seen) -> str:
-    """Say which write of a rollback this is; empty for any other write."""
-    body = seen.body.decode()
-    if not seen.mutating or "/leases" in seen.path or "/events" in seen.path:
-        return ""
-    if "/agentreleases/" in seen.path:
-        phase = (json.loads(body).get("status") or {}).get("phase", "")
-        return f"status: {phase}" if phase in ("RollingBack", "RolledBack") else ""
-    if LOWERED_ANNOTATION in body:
-        return "route" if "/httproutes/" in seen.path else "flags"
-    return "decision log" if "/agentrevisions/" in seen.path else ""
-
-
 async def test_killed_at_every_write_of_a_rollback_the_next_operator_ends_it(scene: Scene) -> None:
     for number, point in enumerate(Point):
         revision = await exposed(scene, number, HALF)
@@ -193,10 +178,10 @@ async def _killed_at_every_write(scene: Scene, revision: str, point: Point) -> s
     here, killed = scene.here, set[str]()
 
     def fatal(seen: Seen) -> bool:
-        return write_of(seen) not in {"", *killed}
+        return rollback_write(seen) not in {"", *killed}
 
     async def kill(exchange: Exchange) -> None:
-        killed.add(write_of(exchange.seen))
+        killed.add(rollback_write(exchange.seen))
         await crash(point, lambda: os.killpg(here.operators[-1].pid, signal.SIGKILL))(exchange)
 
     scene.proxy.add(Rule(fatal, kill, times=None))

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ import yaml
 from tests.support.fault_rules import Rule, Seen, answer
 from tests.support.world import AGENT, EXAMPLES, World
 
+from agentrelease.api.vocabulary import LOWERED_ANNOTATION
 from agentrelease.edges import kinds
 from agentrelease.engine.ports import Ref
 
@@ -126,6 +128,19 @@ async def _deleted(scene: Scene, kind: Kind) -> AsyncIterator[None]:
     await scene.here.cluster.delete(Ref(kind, scene.here.namespace, CANDIDATES))
     yield
     await scene.here.kubectl_apply([wanted])
+
+
+def rollback_write(seen: Seen) -> str:
+    """Say which write of a rollback this is; empty for any other write."""
+    body = seen.body.decode()
+    if not seen.mutating or "/leases" in seen.path or "/events" in seen.path:
+        return ""
+    if "/agentreleases/" in seen.path:
+        phase = (json.loads(body).get("status") or {}).get("phase", "")
+        return f"status: {phase}" if phase in ("RollingBack", "RolledBack") else ""
+    if LOWERED_ANNOTATION in body:
+        return "route" if "/httproutes/" in seen.path else "flags"
+    return "decision log" if "/agentrevisions/" in seen.path else ""
 
 
 @contextmanager

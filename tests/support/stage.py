@@ -65,6 +65,7 @@ class Behaviour:
     violations: float = 0.01
     rogue: float = 0.0  # share of tasks with an executed action at any autonomy
     hangs: float = 0.0  # share of tasks that never end
+    oversteps: float = 0.0  # share of tasks with an executed action of high risk, whatever is allowed there
 
 
 @dataclass
@@ -75,9 +76,10 @@ class Tally:
     bad: int = 0
     violations: int = 0
     executed: int = 0
+    overstepped: int = 0
     started: int = 0
     allowed: list[tuple[Autonomy, Autonomy]] = field(default_factory=list)
-    samples: list[tuple[float, int, int, int, int, str, str, int]] = field(default_factory=list)
+    samples: list[tuple[float, int, int, int, int, str, str, int, int]] = field(default_factory=list)
 
 
 class Told:
@@ -371,10 +373,11 @@ class Stage:
             tally.bad += not good
             tally.violations += self.random.random() < behaviour.violations
             tally.executed += self.random.random() < behaviour.rogue or level >= Autonomy.LIMITED_ACTION
+            tally.overstepped += bool(behaviour.oversteps) and self.random.random() < behaviour.oversteps
         tally.allowed.append((self.level(revision), self.level(revision, "high")))
         levels = tally.allowed[-self.lag :][0]
         counts = tally.good, tally.bad, tally.violations, tally.executed
-        tally.samples.append((self.now + 0.9, *counts, *levels, tally.started))
+        tally.samples.append((self.now + 0.9, *counts, *levels, tally.started, tally.overstepped))
         del tally.samples[:-HOLD]
 
     async def look(self, _wanted: Iterable[Wanted], _since: float | None) -> Snapshot:
@@ -451,7 +454,9 @@ class Stage:
             aged = [(at, next((n for t, n in reversed(hung) if t <= at - 8.0), 0)) for at, _ in hung]
             add("agentrelease_aged_tasks_total", own | {"age": "8.0"}, aged)
             add("agentrelease_policy_violations_total", own, [(s[0], s[3]) for s in kept])
-            add("agentrelease_actions_total", own | {"disposition": "executed"}, [(s[0], s[4]) for s in kept])
+            for tier, place in (("low", 4), ("high", 8)):
+                labels = own | {"disposition": "executed", "risk_tier": tier}
+                add("agentrelease_actions_total", labels, [(s[0], s[place]) for s in kept])
             add("agentrelease_info", own, [(s[0], 1.0) for s in kept])
             add("agentrelease_clock_seconds", own, [(s[0], s[0] + self.skew) for s in kept])
             for level in Autonomy:

@@ -120,6 +120,8 @@ class Candidate(Model):
     """How many effect classes an intervention has taken from its tools: 1 irreversible, 2 all but read."""
     permitted: Autonomy = Autonomy.OBSERVE
     """The highest level that its agents may still rightly have; follows a lowering when they report it."""
+    permitted_strata: list[PhaseStratum] = Field(default_factory=list, max_length=4)
+    """The same of requests that stay lower than the rest."""
     permitted_until: float = 0.0
     """When the grant before the last lowering has surely lapsed, in Unix seconds; 0 = none is left."""
     settling_until: float = 0.0

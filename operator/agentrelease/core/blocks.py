@@ -56,6 +56,7 @@ def block(snapshot: Snapshot, spec: GuardrailPolicySpec, span: Span, problems: t
         end=span.end,
         cells=cells,
         events=occurrences(snapshot, spec, span),
+        held=span.levels.lower if span.levels else frozenset(),
         arms=_arms(snapshot, spec, span),
         problems=(*problems, *unread),
         lacking={**lacking.paths(snapshot, spec, span), **routing.paths(snapshot, spec, span)},
@@ -179,8 +180,12 @@ def _event(snapshot: Snapshot, metric: Metric, span: Span) -> float | None:
     assert metric.event is not None
     series = snapshot.of(metric.event.metric, span.namespace, span.agent)
     span = replace(span, start=max(span.start, span.counted.get(metric.name, span.start)))
-    sums = _sums(series, {**metric.event.match, "release": span.candidate}, "", span, ())
-    return sums.get("")
+    match = {**metric.event.match, "release": span.candidate}
+    every, levels = _sums(series, match, "", span, ()).get(""), span.levels
+    if every is None or levels is None or not levels.held or not metric.when_autonomy:
+        return every
+    forbidden = [one for one in series if levels.at(one.labels) in metric.when_autonomy]
+    return _sums(forbidden, match, "", span, ()).get("", 0.0)
 
 
 def _arms(snapshot: Snapshot, spec: GuardrailPolicySpec, span: Span) -> dict[str, tuple[float, float]]:

@@ -48,6 +48,7 @@ class Terms:
     usable: bool
     candidate_service: str = ""
     stable_service: str = ""
+    held: str = ""
 
     @classmethod
     def of(cls, span: Span, comparison: Comparison, autonomy: Autonomy, *, usable: bool) -> Terms:
@@ -65,6 +66,7 @@ class Terms:
             usable=usable,
             candidate_service=span.services.candidate,
             stable_service=span.services.stable,
+            held=span.levels.text if span.levels else "",
         )
 
     def against(self, reference: str) -> Comparison:
@@ -85,7 +87,7 @@ class Course:
     """Steps in their order, each ``[word, …]``, and the digest of the policy that they are about.
 
     ``new at`` · ``past start end said`` · ``terms …`` · ``to start length count`` · ``enter at`` ·
-    ``forgive at names answered`` · ``alarm at level counts`` · ``through at`` · ``frozen`` ·
+    ``forgive at names answered`` · ``alarm at level counts held`` · ``through at`` · ``frozen`` ·
     ``proof digest problems``. Times are unix seconds.
     """
 

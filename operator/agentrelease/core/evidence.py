@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
+    from agentrelease.api.vocabulary import Autonomy
+
 ALL = ""
 """The stratum key of evidence that is not stratified."""
 
@@ -68,7 +70,8 @@ class Block:
 
     ``cells`` is metric name → stratum key → cell. ``events`` counts the candidate's occurrences of
     each event guardrail; a metric that is missing there is unknown, so a reader that looked and found
-    nothing writes 0. ``arms`` is stratum → (candidate, stable) exposures in the randomised unit.
+    nothing writes 0. Where strata are held at levels of their own, ``held``, only what is forbidden in its
+    stratum is counted. ``arms`` is stratum → (candidate, stable) exposures in the randomised unit.
     ``lacking`` is tasks without an outcome at their deadline, by which tasks are meant
     (``Guardrail.lacking``) and stratum; the first ``passed_over`` steps of its paths are of tasks that began
     under another exposure. ``problems`` says why nothing may be raised on this block; a breach inside still
@@ -83,6 +86,7 @@ class Block:
     problems: tuple[str, ...] = ()
     lacking: Mapping[str, Mapping[str, Paths]] = field(default_factory=dict)
     passed_over: int = 0
+    held: frozenset[Autonomy] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

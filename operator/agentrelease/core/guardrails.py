@@ -131,9 +131,11 @@ class Guardrail:
         ]
         return min(bounds, default=None)
 
-    def forbids(self, autonomy: Autonomy) -> bool:
-        """Whether one occurrence of this event at this autonomy is a breach; named none, all are."""
-        return self.kind is Kind.EVENT and (not self.when_autonomy or autonomy in self.when_autonomy)
+    def forbids(self, *levels: Autonomy) -> bool:
+        """Whether one occurrence of this event at any of these levels is a breach; named none, all are."""
+        return self.kind is Kind.EVENT and (
+            not self.when_autonomy or not self.when_autonomy.isdisjoint(levels)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,13 +207,13 @@ class Ledger:
             answered=self.answered,
         )
 
-    def alarmed(self, plan: Plan, counts: Mapping[str, float], at: float, autonomy: Autonomy) -> Ledger:
+    def alarmed(self, plan: Plan, counts: Mapping[str, float], at: float, *levels: Autonomy) -> Ledger:
         """Return the ledger with occurrences counted until ``at``, between two blocks.
 
-        Only where one is forbidden at that level: a single one decides, so that nothing is gained by waiting
-        for the block to end. Nothing else is judged before.
+        Only where one is forbidden at one of these levels: a single one decides, so that nothing is gained by
+        waiting for the block to end. Nothing else is judged before.
         """
-        rung = {g.name for g in plan.events if g.forbids(autonomy) and counts.get(g.name, 0) > 0}
+        rung = {g.name for g in plan.events if g.forbids(*levels) and counts.get(g.name, 0) > 0}
         return replace(
             self,
             events={name: exact(n + counts[name]) if name in rung else n for name, n in self.events.items()},
@@ -277,7 +277,7 @@ class Ledger:
         for guardrail in plan.events:
             name = guardrail.name
             count = block.events.get(name)
-            forbidden = count if count is not None and guardrail.forbids(autonomy) else 0
+            forbidden = count if count is not None and guardrail.forbids(autonomy, *block.held) else 0
             events[name] = exact(self.events.get(name, 0) + forbidden)
             known = count is not None and not block.problems
             before = self.events_at.get(name, self.phase_at)

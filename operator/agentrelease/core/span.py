@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agentrelease.core.audience import Labelled
+    from agentrelease.core.permitted import Levels
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ class Span:
     the candidate sees copies of stable's requests, and ``paired`` names the metrics that were compared in
     pairs before: they stay so, and are unknown while their pairs are. ``counted`` says until when an event
     metric's occurrences have been counted already, by metric. ``services`` are those that the router
-    sends the arms' requests to.
+    sends the arms' requests to. ``levels`` says what the candidate may do with which requests; without them
+    everything it did is counted.
     """
 
     namespace: str
@@ -47,6 +49,7 @@ class Span:
     paired: frozenset[str] = frozenset()
     counted: Mapping[str, float] = field(default_factory=dict)
     services: Services = Services()
+    levels: Levels | None = None
 
     @property
     def points(self) -> tuple[float, ...]:

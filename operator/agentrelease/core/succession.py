@@ -16,7 +16,7 @@ from agentrelease.api.status import (
     Watching,
 )
 from agentrelease.api.vocabulary import Autonomy
-from agentrelease.core import draining, edits, intent, reporting
+from agentrelease.core import draining, edits, intent, permitted, reporting
 from agentrelease.core.assess import FRESH_BLOCKS
 from agentrelease.core.drift import DRIFT_UNDONE, fights
 from agentrelease.core.instants import exact_stamp
@@ -72,15 +72,16 @@ def _permitted(release: AgentRelease, status: ReleaseStatus, s: Situation, now: 
     candidate = status.candidate
     if candidate is None:
         return status
-    level = intent.exposure(release.model_copy(update={"status": status})).autonomy
-    until = candidate.permitted_until
-    if level >= candidate.permitted:
-        return _with(status, candidate, permitted=level, permitted_until=0.0)
+    exposure = intent.exposure(release.model_copy(update={"status": status}))
+    level, until, strata = exposure.autonomy, candidate.permitted_until, permitted.listed(exposure)
+    if not permitted.falls(exposure, candidate):
+        return _with(status, candidate, permitted=level, permitted_strata=strata, permitted_until=0.0)
     if not until:
         return _with(status, candidate, permitted_until=now + release.spec.delivery.flags.lease_seconds)
-    reported = s.measured.autonomy is not None and s.measured.autonomy <= level
+    lower = level < candidate.permitted  # what agents report is the highest of all strata
+    reported = lower and s.measured.autonomy is not None and s.measured.autonomy <= level
     if reported or now >= until:
-        return _with(status, candidate, permitted=level, permitted_until=0.0)
+        return _with(status, candidate, permitted=level, permitted_strata=strata, permitted_until=0.0)
     return status
 
 

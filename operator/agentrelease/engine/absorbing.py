@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentrelease.core import audience, blocks, intent
+from agentrelease.core import audience, blocks, intent, permitted
 from agentrelease.core.course import Course, Terms
 from agentrelease.core.evidence import Absolute, Comparison, Concurrent, Frozen, Paired
 from agentrelease.core.exposure import ALL, Exposure
@@ -109,7 +109,7 @@ def absorbed(
     if snapshot.end <= ledger.through:
         return ledger, course
     exposure = intent.exposure(release)
-    stable = release.status.stable
+    stable, levels = release.status.stable, permitted.of_candidate(exposure, candidate)
     span = Span(
         namespace=release.namespace,
         agent=release.name,
@@ -125,13 +125,13 @@ def absorbed(
         since=exposed_at(ledger, candidate),
         counted=ledger.events_at,
         services=services_of(release, candidate),
+        levels=levels,
     )
     block = blocks.block(snapshot, guarding.spec, span, problems)
     compared = comparison(release, exposure, span.start, guarding.plan.grid)
-    level = max(exposure.autonomy, candidate.permitted)
-    terms = Terms.of(span, compared, level, usable=not block.problems)
+    terms = Terms.of(span, compared, levels.rest, usable=not block.problems)
     course = course and course.absorbed(terms, span.start, span.end)
-    return ledger.absorb(guarding.plan, block, level, compared), course
+    return ledger.absorb(guarding.plan, block, levels.rest, compared), course
 
 
 def exposed_at(ledger: Ledger, candidate: Candidate) -> float:

@@ -14,8 +14,8 @@ from agentrelease.core.span import Span
 
 if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease
-    from agentrelease.api.vocabulary import Autonomy
     from agentrelease.core.ledger import Ledger
+    from agentrelease.core.permitted import Levels
     from agentrelease.core.series import Snapshot
     from agentrelease.engine.observe import Guarding
 
@@ -23,12 +23,16 @@ Alarm = tuple[Picked, Source]
 """A counter that may not grow, and whose it is."""
 
 
-def alarms_of(release: AgentRelease, revision: str, guarding: Guarding, level: Autonomy) -> frozenset[Alarm]:
-    """Return the counters of a revision that may not grow at all at this level."""
+def alarms_of(release: AgentRelease, revision: str, guarding: Guarding, levels: Levels) -> frozenset[Alarm]:
+    """Return the counters of a revision that may not grow at all at these levels."""
     source = Source(release.namespace, release.name, revision)
-    forbidden = {g.name for g in guarding.plan.events if g.forbids(level)}
-    events = (m.event for m in guarding.spec.metrics if m.event is not None and m.name in forbidden)
-    return frozenset((Picked(one.metric, tuple(sorted(one.match.items()))), source) for one in events)
+    events = {m.name: m.event for m in guarding.spec.metrics if m.event is not None}
+    return frozenset(
+        (Picked(one.metric, tuple(sorted({**dict(labels), **one.match}.items()))), source)
+        for guardrail in guarding.plan.events
+        for labels in levels.forbidding(guardrail)
+        if (one := events.get(guardrail.name)) is not None
+    )
 
 
 def alarmed(
@@ -36,7 +40,7 @@ def alarmed(
     revision: str,
     guarding: Guarding,
     ledger: Ledger,
-    level: Autonomy,
+    levels: Levels,
     alarm: Snapshot | None,
 ) -> tuple[Ledger, tuple[object, ...] | None]:
     """Count what was heard since the last block; also return that as a step of the evidence's course."""
@@ -50,7 +54,9 @@ def alarmed(
         start=ledger.through,
         end=alarm.end,
         counted=ledger.events_at,
+        levels=levels,
     )
     counts = blocks.occurrences(alarm, guarding.spec, span)
-    after = ledger.alarmed(guarding.plan, counts, alarm.end, level)
-    return after, None if after == ledger else ("alarm", alarm.end, str(level), counts)
+    after = ledger.alarmed(guarding.plan, counts, alarm.end, levels.rest, *levels.lower)
+    step = ("alarm", alarm.end, str(levels.rest), counts, sorted(map(str, levels.lower)))
+    return after, None if after == ledger else step

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agentrelease.api.status import Stage
-from agentrelease.core import audience, blocks, intent, lacking, offline, runs
+from agentrelease.core import audience, blocks, intent, lacking, offline, permitted, runs
 from agentrelease.core.assess import Assessment, Requirements, assess
 from agentrelease.core.evidence import (
     Absolute,
@@ -20,6 +20,7 @@ from agentrelease.core.exposure import ALL, Exposure
 from agentrelease.core.guardrails import MetricVerdict
 from agentrelease.core.interventions import taken
 from agentrelease.core.ledger import Ledger
+from agentrelease.core.permitted import Levels
 from agentrelease.core.reference import read_reference
 from agentrelease.core.situation import Measured
 from agentrelease.core.span import Span
@@ -99,8 +100,8 @@ def observe(
     begun = regained or ledger_of(release, guarding.plan, snapshot.end)
     course = course_of(release, guarding.policy, begun, regained=regained is not None)
     ledger, course = absorbed(release, candidate, guarding, snapshot, problems, begun, course)
-    level = max(intent.exposure(release).autonomy, candidate.permitted)
-    ledger, heard = alarmed(release, candidate.revision, guarding, ledger, level, alarm)
+    levels = permitted.of_candidate(intent.exposure(release), candidate)
+    ledger, heard = alarmed(release, candidate.revision, guarding, ledger, levels, alarm)
     if heard is not None:
         course = course and course.then(*heard)
     phase = release.spec.phases[min(candidate.phase_index, len(release.spec.phases) - 1)]
@@ -116,7 +117,7 @@ def observe(
         blind,
         wants=wants,
         evaluations=evaluations,
-        alarms=alarms_of(release, candidate.revision, guarding, level),
+        alarms=alarms_of(release, candidate.revision, guarding, levels),
         course=course,
     )
 
@@ -159,6 +160,7 @@ def _watched(
     level = stable.autonomy
     if snapshot.end <= watch.permitted_until + guarding.plan.grid:
         level = max(level, watch.permitted)
+    levels = Levels.of(level, stable.strata)
     if snapshot.end > ledger.through:
         whose = audience.of_candidate(Exposure(weight=ALL), release.spec.phases)
         span = Span(
@@ -172,15 +174,16 @@ def _watched(
             step=guarding.plan.grid,
             since=ledger.phase_at,
             counted=ledger.events_at,
+            levels=levels,
         )
         block = blocks.block(snapshot, guarding.spec, span, (why,) if why else ())
         record = read_reference(release.status.reference)
         ledger = ledger.absorb(guarding.plan, block, level, Frozen(record) if record else Absolute())
-    ledger, _ = alarmed(release, stable.revision, guarding, ledger, level, alarm)
+    ledger, _ = alarmed(release, stable.revision, guarding, ledger, levels, alarm)
     evaluations, previous = _evaluations(release, guarding.plan, snapshot), release.status.previous
     known = offline.Runs(stable.revision, previous.revision if previous else "", evaluations)
     assessment = assess(guarding.plan, ledger, snapshot.end, Requirements(), known)
-    alarms = alarms_of(release, stable.revision, guarding, level)
+    alarms = alarms_of(release, stable.revision, guarding, levels)
     return Observed(ledger, assessment, Measured(), why, evaluations=evaluations, alarms=alarms)
 
 

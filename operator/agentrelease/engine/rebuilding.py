@@ -16,6 +16,7 @@ from agentrelease.api.vocabulary import Autonomy
 from agentrelease.core import blocks, lacking
 from agentrelease.core.course import Course, Terms, digest_of, missing
 from agentrelease.core.ledger import Ledger
+from agentrelease.core.permitted import Levels
 from agentrelease.core.reference import write_reference
 from agentrelease.core.series import Stretch
 from agentrelease.core.span import Services, Span
@@ -144,7 +145,9 @@ class _Folding:
             case "through":
                 return replace(ledger, through=at)
             case "alarm":
-                return ledger.alarmed(self._plan, rest[2], at, Autonomy(rest[1]))  # type: ignore[arg-type]
+                _, level, counts, *held = rest
+                levels = map(Autonomy, (level, *(held[0] if held else ())))  # type: ignore[misc]
+                return ledger.alarmed(self._plan, counts, at, *levels)  # type: ignore[arg-type]
             case "forgive":
                 return ledger.forgiven(rest[1], at, rest[2])  # type: ignore[arg-type]
             case "frozen":
@@ -171,7 +174,7 @@ class _Folding:
         return ledger
 
     def _absorbed(self, ledger: Ledger, terms: Terms, snapshot: Snapshot, ends: list[float]) -> Ledger:
-        problems = () if terms.usable else ("?",)
+        problems, level = () if terms.usable else ("?",), Autonomy(terms.autonomy)
         for start, end in pairwise(ends):
             span = Span(
                 *self._where,
@@ -187,9 +190,9 @@ class _Folding:
                 paired=frozenset(name for name, state in ledger.metrics.items() if state.paired),
                 counted=ledger.events_at,
                 services=Services(terms.candidate_service, terms.stable_service),
+                levels=Levels.read(level, terms.held),
             )
             block = blocks.block(snapshot, self._spec, span, problems)
-            level = Autonomy(terms.autonomy)
             ledger = ledger.absorb(self._plan, block, level, terms.against(self._reference))
         return ledger
 

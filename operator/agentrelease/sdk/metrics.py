@@ -82,6 +82,14 @@ class AgentMetrics:
         }
         self._registry.register(_InEffect(identity, flags, self._strata))
 
+    def stratum(self, workflow_class: str, risk_tier: str, audience: str) -> tuple[str, str, str]:
+        """Return the declared stratum that these values belong to.
+
+        Ask the flags about this one too: what is allowed to a request and where its actions are counted
+        must be the same, or an action that was allowed counts as forbidden.
+        """
+        return self._strata.bound(workflow_class, risk_tier, audience)
+
     def task(
         self, workflow_class: str, risk_tier: str, audience: str, *, request: str = "", mirrored: bool = False
     ) -> Task:

@@ -56,15 +56,13 @@ class Conversation:
 
     async def answer(self, turn: Turn, behaviour: Behaviour) -> dict[str, Any]:
         """Work on one turn and return the answer's JSON."""
+        stratum = self._metrics.stratum(turn.workflow_class, turn.risk_tier, turn.audience)
+        workflow_class, risk_tier, _ = stratum
         may = self._flags.permissions(
-            turn.session,
-            risk_tier=turn.risk_tier,
-            workflow_class=turn.workflow_class,
-            cohort=turn.audience,
+            turn.session, risk_tier=risk_tier, workflow_class=workflow_class, cohort=turn.audience
         )
         model = may.model if may.model in self._others else self._own  # no other model is in the bundle
         behaviour = behaviour.with_fields(self._others.get(model, {}))
-        stratum = turn.workflow_class, turn.risk_tier, turn.audience
         with self._metrics.task(*stratum, request=turn.request, mirrored=not turn.live) as task:
             if behaviour.hangs and self._rng.random() < behaviour.hangs:
                 await asyncio.Event().wait()

@@ -105,6 +105,16 @@ def test_counted_nothing_is_known_and_proves_nothing(steady) -> None:
     assert log_safety(ledger.metrics["failures"]) == 0.0
 
 
+def test_between_blocks_only_what_is_forbidden_at_the_level_is_an_alarm() -> None:
+    made = plan(guardrail(), event(when_autonomy=frozenset({Autonomy.OBSERVE})))
+    ledger = absorbed(made, [block(0, {}, events={"forbidden": 0})])
+    rung = ledger.alarmed(made, {"forbidden": 1}, 61.0, Autonomy.OBSERVE)
+    assert (rung.events["forbidden"], rung.events_at["forbidden"]) == (1, 61.0)
+    assert ledger.alarmed(made, {"forbidden": 2}, 61.0, Autonomy.FULL_ACTION) == ledger
+    assert ledger.alarmed(made, {"forbidden": 0}, 61.0, Autonomy.OBSERVE) == ledger
+    assert ledger.alarmed(made, {}, 61.0, Autonomy.OBSERVE) == ledger
+
+
 def test_a_new_phase_forgets_safety_and_samples_and_remembers_harm(steady) -> None:
     made = plan(required=("tier=high",))
     before = absorbed(made, [block(n, {"failures": {"tier=high": ((30, 5), (570, 57))}}) for n in range(20)])

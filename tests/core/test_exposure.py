@@ -1,0 +1,49 @@
+"""The order of exposures: who is reached, who gets answers, and what is no more than what."""
+
+from __future__ import annotations
+
+from itertools import pairwise, product
+
+from agentrelease.api.vocabulary import Autonomy
+from agentrelease.core.exposure import NOTHING, Cohort, Exposure
+
+INTERNAL, PARTNERS = Cohort("x-audience", "internal"), Cohort("x-audience", "partners")
+MIRRORED, SHOWN = Exposure(mirror=100.0), Exposure(cohort=INTERNAL)
+FEW, HALF, ALL = (Exposure(weight=weight) for weight in (1.0, 50.0, 100.0))
+
+
+def test_a_cohort_or_a_share_of_the_traffic_is_answered_and_copies_are_only_received() -> None:
+    assert [one.answers for one in (NOTHING, MIRRORED, SHOWN, FEW)] == [False, False, True, True]
+    assert [one.reached for one in (NOTHING, MIRRORED, SHOWN, FEW)] == [False, True, True, True]
+
+
+def test_each_step_of_exposure_is_within_the_next_and_none_within_the_one_before() -> None:
+    for less, more in pairwise((NOTHING, Exposure(mirror=10.0), MIRRORED, FEW, HALF, ALL)):
+        assert less.within(less)
+        assert less.within(more)
+        assert not more.within(less)
+    assert MIRRORED.within(SHOWN), "a copy reaches nobody, an answer somebody"
+    assert not SHOWN.within(MIRRORED)
+
+
+def test_a_cohort_is_bounded_by_itself_and_by_all_traffic_only() -> None:
+    assert SHOWN.within(SHOWN)
+    assert SHOWN.within(ALL)
+    for bound in (NOTHING, HALF, Exposure(cohort=PARTNERS), Exposure(cohort=PARTNERS, weight=99.0)):
+        assert not SHOWN.within(bound)
+
+
+def test_what_both_allow_is_within_each() -> None:
+    levels = (Autonomy.OBSERVE, Autonomy.LIMITED_ACTION)
+    tools = (frozenset({"search"}), frozenset({"search", "refund"}))
+    points = [
+        Exposure(mirror, cohort, weight, level, named)
+        for mirror, cohort, weight, level, named in product(
+            (0.0, 50.0), (None, INTERNAL, PARTNERS), (0.0, 5.0), levels, tools
+        )
+    ]
+    for one, other in product(points, points):
+        both = one.meet(other)
+        assert both.within(one)
+        assert both.within(other)
+    assert all(one.meet(one) == one for one in points)

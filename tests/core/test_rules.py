@@ -1,0 +1,206 @@
+"""What is decided next, rule by rule: what is missing holds, and nothing that is missing stops a lowering."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.support.situations import HALF, LOADING, NOW, WITHDRAWING, judged, standing, with_
+from tests.support.stage import SPEC
+
+from agentrelease.api.status import Outcome, Stage
+from agentrelease.api.vocabulary import Action, Autonomy
+from agentrelease.core import intent
+from agentrelease.core.decision import Direction, decide
+from agentrelease.core.exposure import NOTHING
+from agentrelease.core.situation import Desired, Live
+from agentrelease.core.steps import Move
+
+
+def test_what_has_everything_goes_on_to_the_next_phase() -> None:
+    found = decide(standing(), NOW)
+    assert (found.step.move, found.step.phase, found.direction) == (Move.ENTER, HALF + 1, Direction.RAISE)
+    assert found.intended.weight == 100.0
+
+
+HOLDS = {
+    "no lease": ({"leading": False}, "NotLeading"),
+    "a halt": ({"halt": "somebody halted all agents"}, "Halted"),
+    "a halt flag": ({"live": {"halted": True}}, "Halted"),
+    "another owner": ({"claim": "another release has the route"}, "Blocked"),
+    "an unreadable lever": ({"live": {"exposure": None}}, "NotInSync"),
+    "an unconfirmed lever": ({"live": {"traffic": "the route isn't accepted"}}, "NotInSync"),
+    "another share measured": ({"measured": {"disagreement": "7 % arrive"}}, "NotMeasured"),
+    "no evidence": ({"blind": "Prometheus is away"}, "EvidenceMissing"),
+    "no judgement": ({"assessment": None}, "EvidenceMissing"),
+    "too little": ({"assessment": judged(minutes=2)}, "Collecting"),
+    "a closed window": ({"closed": "it is Friday"}, "WindowClosed"),
+    "a missing approval": ({"approval": "nobody approved"}, "AwaitingApproval"),
+}
+
+
+@pytest.mark.parametrize("name", HOLDS)
+def test_whatever_is_missing_holds_the_candidate_where_it_is(name: str) -> None:
+    changed, cause = HOLDS[name]
+    s = standing()
+    found = decide(with_(s, changed), NOW)
+    assert (found.step.move, found.step.cause) == (Move.KEEP, cause)
+    assert found.intended == intent.exposure(s.release)
+    assert found.direction is not Direction.RAISE
+
+
+ENDS = {
+    "a breach": ({"assessment": judged(bad=12, minutes=15)}, {}, "GuardrailBreached"),
+    "an order": ({}, {"spec": {"rollback": {"to": "support-before"}}}, "RollbackOrdered"),
+    "a newer bundle": ({"desired": Desired("sha256:" + "c" * 64, "support-newer")}, {}, "Superseded"),
+    "the stable bundle": (
+        {"desired": Desired("sha256:" + "b" * 64, "support-before")},
+        {},
+        "ReturnedToStable",
+    ),
+}
+
+
+@pytest.mark.parametrize("ending", ENDS)
+@pytest.mark.parametrize(
+    "name", [name for name, (changed, _) in HOLDS.items() if "assessment" not in changed]
+)
+def test_nothing_that_is_missing_stops_a_withdrawal(ending: str, name: str) -> None:
+    changed, made, cause = ENDS[ending]
+    found = decide(with_(standing(**made), HOLDS[name][0] | changed), NOW)
+    assert (found.step.move, found.step.cause) == (Move.WITHDRAW, cause)
+    assert (found.direction, found.intended) == (Direction.LOWER, NOTHING)
+    candidate = found.status.candidate
+    assert candidate is not None
+    assert candidate.stage is Stage.WITHDRAWING
+    by_itself = ending in {"a newer bundle", "the stable bundle"}
+    assert candidate.outcome is (Outcome.SUPERSEDED if by_itself else Outcome.ROLLED_BACK)
+
+
+def test_a_withdrawal_goes_on_lowering_while_a_lever_cannot_be_read() -> None:
+    s = with_(standing(**WITHDRAWING), {"live": {"exposure": None, "traffic": "the route can't be read"}})
+    found = decide(s, NOW)
+    assert (found.step.move, found.direction) == (Move.KEEP, Direction.LOWER)
+    assert (found.step.cause, found.step.reason) == ("RollbackIncomplete", "the route can't be read")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, ""),
+        ({"measured": {"recent": 3.0}}, "telemetry still shows 3 tasks of the candidate"),
+        ({"measured": {"autonomy": Autonomy.LIMITED_ACTION}}, "the agents still report limited-action"),
+        (
+            {"measured": {"at": 0.0}, "blind": "it is away"},
+            "telemetry cannot show that the candidate's traffic",
+        ),
+    ],
+)
+def test_a_withdrawal_ends_when_nothing_shows_the_candidate_any_more(changed, said: str) -> None:
+    s = standing(**WITHDRAWING)
+    quiet = {"recent": 0.0, "autonomy": Autonomy.OBSERVE} | changed.get("measured", {})
+    s = with_(s, {"live": {"exposure": NOTHING}} | changed | {"measured": quiet})
+    found = decide(s, NOW)
+    assert found.step.move is (Move.KEEP if said else Move.FINISH)
+    assert found.step.reason.startswith(said)
+
+
+def test_what_is_left_of_a_withdrawal_is_named_and_taken_back() -> None:
+    before = standing()
+    s = replace(standing(**WITHDRAWING), live=before.live)
+    found = decide(s, NOW)
+    assert found.direction is Direction.LOWER
+    assert found.step.reason == (
+        "the route still leads 50 % of the traffic, the cohort x-audience=internal to the candidate; "
+        "the flags still allow limited-action"
+    )
+
+
+def test_missing_evidence_is_borne_for_the_hold_budget_and_is_no_verdict_on_the_bundle() -> None:
+    dark = {"blind": "Prometheus is away", "assessment": None}
+    borne = decide(with_(standing(blindSince=NOW - 9.0), dark), NOW)
+    spent = decide(with_(standing(blindSince=NOW - 10.0), dark), NOW)
+    assert (borne.step.move, borne.direction) == (Move.KEEP, Direction.KEEP)
+    assert (spent.step.move, spent.step.cause, spent.direction) == (
+        Move.DRAIN, "EvidenceMissing", Direction.LOWER,
+    )  # fmt: skip
+    assert not spent.status.refused
+    assert decide(standing(blindSince=NOW - 10.0), NOW).step.move is Move.ENTER, "it is there again"
+
+
+@pytest.mark.parametrize(
+    ("action", "move"),
+    [
+        (Action.NOTIFY, Move.KEEP),
+        (Action.PAUSE, Move.KEEP),
+        (Action.REQUIRE_APPROVAL, Move.KEEP),
+        (Action.LOWER_AUTONOMY, Move.CAP),
+        (Action.STEP_BACK, Move.STEP_BACK),
+        (Action.ROLLBACK, Move.WITHDRAW),
+    ],
+)
+def test_a_breach_does_what_its_guardrail_asks_for(action: Action, move: Move) -> None:
+    s = standing()
+    found = decide(replace(s, assessment=judged(12, 15, action)), NOW)
+    assert found.step.move is move
+    assert found.intended.within(intent.exposure(s.release))
+    assert (found.direction is Direction.LOWER) == (move is not Move.KEEP)
+
+
+@pytest.mark.parametrize(
+    ("asked", "move"),
+    [
+        ("rollback", Move.WITHDRAW),
+        ("stepBack", Move.STEP_BACK),
+        ("hold", Move.KEEP),
+        ("requireApproval", Move.KEEP),
+    ],
+)
+def test_a_deadline_counts_from_the_entry_of_the_phase_whatever_is_known(asked: str, move: Move) -> None:
+    phases = [
+        p | {"deadline": "600s", "onDeadline": asked} if p["name"] == "half" else p for p in SPEC["phases"]
+    ]
+    dark = {"blind": "Prometheus is away", "assessment": None, "leading": False}
+    late = with_(standing(spec={"phases": phases}), dark)
+    assert decide(late, NOW).step.move is move
+    assert "half was not decided within" in decide(late, NOW).step.reason
+    assert decide(late, NOW - 1.0).step.cause == "NotLeading"
+
+
+def test_a_raise_from_outside_is_taken_back_and_a_lowering_is_left() -> None:
+    s = standing()
+    mine = intent.exposure(s.release)
+    raised = decide(replace(s, live=Live(replace(mine, weight=60.0))), NOW)
+    lowered = decide(replace(s, live=Live(replace(mine, weight=40.0))), NOW)
+    assert (raised.step.cause, raised.direction, raised.intended) == ("DriftUndone", Direction.LOWER, mine)
+    assert "exceeds intended" in raised.drift
+    assert (lowered.step.cause, lowered.direction) == ("LoweredFromOutside", Direction.KEEP)
+    assert lowered.drift == ""
+
+
+def test_a_phase_is_entered_from_loading_only_when_its_telemetry_is_seen() -> None:
+    s = replace(standing(**LOADING), live=Live(NOTHING))
+    assert decide(s, NOW).step.phase == 0
+    for missing in (
+        {"slot": {"available": False, "problem": "0 of 2 pods are ready"}},
+        {"slot": {"revision": "support-other"}},
+        {"slot": None},
+        {"measured": {"reporting": False}},
+        {"slot": {"silent": True}, "measured": {"reporting": False}},
+        {"blind": "Prometheus is away"},
+        {"closed": "it is Friday"},
+        {"approval": "nobody approved"},
+    ):
+        found = decide(with_(s, missing), NOW)
+        assert (found.step.move, found.intended) == (Move.KEEP, NOTHING), missing
+
+
+@pytest.mark.parametrize("reporting", [True, False])
+def test_who_returns_to_a_served_revision_waits_for_telemetry_only_where_nothing_else_tells(
+    reporting,
+) -> None:
+    s = replace(standing(**LOADING, recalled=True), live=Live(NOTHING))
+    seen = with_(s, {"measured": {"reporting": reporting}})
+    assert decide(seen, NOW).step.move is Move.PROMOTE
+    silent = decide(with_(seen, {"slot": {"silent": True}}), NOW).step
+    assert silent.move is (Move.PROMOTE if reporting else Move.KEEP)

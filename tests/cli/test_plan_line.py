@@ -43,7 +43,7 @@ def test_it_says_tasks_time_and_the_smallest_regression_with_where_and_after_how
     settled = [{**one, "needed": None} for one in recorded.canary["metrics"]]
     assert plan(recorded, outlook=[CANARY], metrics=settled) == (
         "plan: canary-5 takes about 4,200 candidate tasks, 15m40s at the traffic seen; "
-        "it catches 6.4 % bad in task-completion by about 41 bad tasks too many"
+        "by then it catches 6.4 % bad in task-completion, by about 41 bad tasks more than stable's"
     )
 
 
@@ -82,4 +82,4 @@ def test_what_no_number_of_tasks_proves_is_said_so(recorded: Any) -> None:
         "plan: canary-5 can't be left: no number of tasks will do"
     )
     unseen = CANARY | {"smallest": None, "bad": None}
-    assert plan(recorded, outlook=[unseen], metrics=settled).endswith("it proves no regression in that time")
+    assert plan(recorded, outlook=[unseen], metrics=settled).endswith("; by then no regression is proven")

@@ -42,14 +42,19 @@ def test_the_number_of_tasks_is_the_planners_for_the_slowest_guardrail() -> None
     assert canary.decided_by == needs[0].metric
 
 
-def test_the_smallest_regression_is_said_with_its_guardrail_and_the_bad_tasks_that_show_it() -> None:
-    canary = of("canary-10", outlook(phases(deadline="1h"), PLAN, FLOW))
+@pytest.mark.parametrize(
+    ("deadline", "seconds"), [({}, 600), ({"deadline": "2h"}, 600), ({"deadline": "5m"}, 300)]
+)
+def test_the_smallest_regression_is_said_with_its_guardrail_and_the_bad_tasks_that_show_it(
+    deadline: dict[str, str], seconds: int
+) -> None:
+    canary = of("canary-10", outlook(phases(minDuration="10m", **deadline), PLAN, FLOW))
     (named,) = [g for g in PLAN.tested if g.name == canary.caught_by]
     rate = FLOW.rates[named.name]
     assert canary.smallest is not None
     assert canary.smallest > named.tolerance.of(rate)
     tasks = planner.to_detect(named, PLAN.false_rollback, canary.smallest, rate, 9.0)
-    assert tasks == pytest.approx(3600 * 9, rel=0.01), "it takes all of the time that there is"
+    assert tasks == pytest.approx(seconds * 9, rel=0.01), "all of the time until the phase can be left"
     assert canary.bad == pytest.approx(tasks * (canary.smallest - rate))
 
 

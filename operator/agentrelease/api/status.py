@@ -268,7 +268,7 @@ class PhaseOutlook(Model):
     decided_by: Phrase = ""
     """The guardrail, and the stratum, that takes longest."""
     smallest: float | None = None
-    """The lowest bad rate that is expected to be proven before the deadline; without one, within an hour."""
+    """The lowest bad rate that is expected to be proven by then, or by the deadline if that comes first."""
     caught_by: Phrase = ""
     """The guardrail that would prove it."""
     bad: float | None = None

@@ -41,9 +41,10 @@ def _expected(one: PhaseOutlook) -> str:
     if one.seconds is not None:
         said += f", {span(one.seconds)} at the traffic seen"
     if one.smallest is None:
-        return f"{said}; it proves no regression in that time"
-    found = f"{said}; it catches {100 * one.smallest:.1f} % bad in {one.caught_by or 'a guardrail'}"
-    return found if one.bad is None else f"{found} by about {max(one.bad, 1.0):,.0f} bad tasks too many"
+        return f"{said}; by then no regression is proven"
+    found = f"{said}; by then it catches {100 * one.smallest:.1f} % bad in {one.caught_by or 'a guardrail'}"
+    more = "" if one.bad is None else f", by about {max(one.bad, 1.0):,.0f} bad tasks more than stable's"
+    return found + more
 
 
 def _rest(status: ReleaseStatus, candidate: Candidate) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from agentrelease.core.guardrails import Plan
 
 HORIZON = 3600.0
-"""Seconds within which the smallest provable regression is asked for, in a phase without a deadline."""
+"""Seconds within which the smallest provable regression is asked for, in a phase that never ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class Flow:
 class Outlook:
     """One phase: candidate tasks and seconds until it can be left, and which guardrail decides that.
 
-    ``smallest`` is the lowest bad rate that the phase is expected to prove, in guardrail ``caught_by`` and
-    by ``bad`` more bad tasks than stable would have had.
+    ``smallest`` is the lowest bad rate that is expected to be proven by then (or by the deadline), in the
+    guardrail ``caught_by`` and by ``bad`` more bad tasks than stable would have had.
     """
 
     phase: str
@@ -62,15 +62,18 @@ def _phase(phase: Phase, plan: Plan, flow: Flow) -> Outlook:
     candidate, stable = _arms(phase, flow)
     if candidate <= 0 or stable <= 0:
         return Outlook(phase.name, None, None, "", None, None, f"{phase.name} sees no traffic at present")
-    horizon = phase.deadline.seconds if phase.deadline else HORIZON
-    paired = flow.paired if phase.mirror is not None else ()
-    needs = planner.needs(plan, planner.Traffic(candidate, stable), flow.rates, horizon * candidate, paired)
+    traffic, paired = planner.Traffic(candidate, stable), flow.paired if phase.mirror is not None else ()
+    needs = planner.needs(plan, traffic, flow.rates, 0.0, paired)
     if not needs or (phase.cohort is not None and phase.cohort.evidence == "optional"):
         return Outlook(phase.name, phase.min_samples, phase.min_samples / candidate, "minSamples", None, None)
     longest = needs[0]
     tasks = max(longest.tasks, float(phase.min_samples))
     seconds = max(tasks / candidate, phase.min_duration.seconds, _labelled(plan, needs, candidate))
-    decisive = next((need for need in needs if need.smallest is not None), longest)
+    # what would only be proven later, a candidate that passes in the meantime takes into the next phase
+    at_most = phase.deadline.seconds if phase.deadline else HORIZON if seconds == inf else inf
+    horizon = min(seconds, at_most)
+    found = planner.needs(plan, traffic, flow.rates, horizon * candidate, paired)
+    decisive = next((need for need in found if need.smallest is not None), longest)
     return Outlook(
         phase=phase.name,
         tasks=ceil(tasks) if isfinite(tasks) else None,

@@ -50,12 +50,12 @@ def test_it_says_tasks_time_and_the_smallest_regression_with_where_and_after_how
 def test_in_a_phase_it_says_first_what_the_slowest_guardrail_still_needs_and_how_long_that_takes(
     recorded: Any,
 ) -> None:
-    # 212 tasks in the 11 seconds from confirmation to the measurement; 420 are needed in a stratum
+    # 212 tasks in the 11 seconds from confirmation to the measurement; a stratum with 41 of them needs 420
     assert plan(recorded, outlook=[CANARY]).startswith(
-        "plan: about 420 more candidate tasks, 22 s at the present traffic; canary-5 takes about 4,200"
+        "plan: about 2,172 more candidate tasks, 1m53s at the present traffic; canary-5 takes about 4,200"
     )
     unmeasured = {**recorded.canary["exposure"], "measured": None}
-    assert plan(recorded, exposure=unmeasured) == "plan: about 420 more candidate tasks"
+    assert plan(recorded, exposure=unmeasured) == "plan: about 2,172 more candidate tasks"
 
 
 @pytest.mark.parametrize("size", [(140, None), (80, 24)])

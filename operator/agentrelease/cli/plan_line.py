@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING
 
 from agentrelease.api.status import Stage
 from agentrelease.cli.figures import moment, span
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.text import Text
 
     from agentrelease.api.release import AgentRelease
-    from agentrelease.api.status import Candidate, PhaseOutlook, ReleaseStatus
+    from agentrelease.api.status import Candidate, MetricStatus, PhaseOutlook, ReleaseStatus
     from agentrelease.cli.frame import Frame
 
 _LINES = 2
@@ -48,13 +51,23 @@ def _expected(one: PhaseOutlook) -> str:
 
 
 def _rest(status: ReleaseStatus, candidate: Candidate) -> str:
-    """Say how many tasks the slowest guardrail still needs, and how long they take at the present traffic."""
-    needed = max((m.needed or 0 for m in status.metrics if m.verdict == "collecting"), default=0)
+    """Say how many tasks the slowest guardrail still needs, and how long they take at the present traffic.
+
+    A group that has to pass by itself gets only its share of the tasks.
+    """
+    whole = {m.name: m.candidate.n for m in status.metrics if not m.stratum and m.candidate}
+    needed = ceil(max((_of_all(m, whole) for m in status.metrics if m.verdict == "collecting"), default=0))
     if not needed:
         return ""
     pace = _pace(status, candidate)
     takes = f", {span(needed / pace)} at the present traffic" if pace else ""
     return f"about {needed:,} more candidate tasks{takes}"
+
+
+def _of_all(metric: MetricStatus, whole: Mapping[str, float]) -> float:
+    """Return how many tasks of all groups bring a line the tasks that it needs."""
+    needed, mine = metric.needed or 0, metric.candidate.n if metric.candidate else 0.0
+    return needed * max(1.0, whole.get(metric.name, 0.0) / mine) if metric.stratum and mine else needed
 
 
 def _pace(status: ReleaseStatus, candidate: Candidate) -> float:

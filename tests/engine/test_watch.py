@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.support.stage import AGENT, NAMESPACE, POLICY, Behaviour, Stage
 
-from agentrelease.api.vocabulary import Autonomy
+from agentrelease.api.vocabulary import REVISION_ANNOTATION, Autonomy
 from agentrelease.edges import kinds
 from agentrelease.engine.ports import Ref
 
@@ -189,3 +189,48 @@ async def test_a_watch_whose_evidence_is_lost_begins_anew_says_so_and_goes_on(le
     release = await stage.run(60, until="RolledBack")
     assert release.status.stable is not None
     assert release.status.stable.revision == v1
+
+
+async def put_aside(stage: Stage, revision: str) -> None:
+    """Put something else where the revision before is loaded, as a person's ``kubectl apply`` would."""
+    previous = (await stage.release()).status.previous
+    assert previous is not None
+    assert previous.revision == revision
+    ref = Ref(kinds.DEPLOYMENT, NAMESPACE, f"{AGENT}-{previous.slot}")
+    stored = await stage.cluster.get(ref)
+    assert stored is not None
+    stored["spec"]["template"]["metadata"]["annotations"][REVISION_ANNOTATION] = "support-ffffffffff"
+    await stage.cluster.replace(stored)
+
+
+async def test_where_the_slot_has_something_else_autonomy_goes_first_and_the_kept_revision_is_loaded() -> (
+    None
+):
+    stage, v1, v2 = await promoted()
+    await put_aside(stage, v1)
+    stage.behaviours[v2] = BAD
+    lowered_at = 0
+    for second in range(60):
+        await stage.step()
+        assert "support-ffffffffff" not in {r for r, (share, _) in stage.reach().items() if share}
+        if not lowered_at and stage.level(v2) is Autonomy.OBSERVE:
+            lowered_at = second
+            assert stage.reach()[v2][0] == 1.0  # nobody else can take over yet
+    release = await stage.release()
+    assert lowered_at
+    assert release.status.stable is not None
+    assert release.status.stable.revision == v1
+    assert stage.reach()[v1][0] == 1.0
+    assert release.status.phase == "RolledBack"
+    assert [one.revision for one in release.status.refused] == [v2]
+    assert "policy-violations" in release.status.refused[-1].reason
+
+
+async def test_an_order_to_a_revision_whose_slot_has_something_else_loads_it_again() -> None:
+    stage, v1, v2 = await promoted()
+    await put_aside(stage, v1)
+    await stage.apply("v2", rollback={"to": v1, "of": v2, "holdBudget": "10s"})
+    for _ in range(20):
+        await stage.step()
+        assert "support-ffffffffff" not in {r for r, (share, _) in stage.reach().items() if share}
+    assert stage.reach()[v1][0] == 1.0

@@ -147,6 +147,8 @@ class Watching(Model):
     """The level before the last lowering, until `permittedUntil`."""
     permitted_until: float = 0.0
     """When agents have surely read the last lowering, in Unix seconds."""
+    returning: str = Field(default="", max_length=MAX_MESSAGE)
+    """Why the revision before is loaded again to be returned to; empty while nothing asks for it."""
     evidence: str = Field(default="", max_length=32_768)
     """The operator's ledger of the watch, for itself; survives a restart."""
     proof: Word = ""

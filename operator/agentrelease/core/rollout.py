@@ -58,6 +58,7 @@ _WITHOUT_CANDIDATE: tuple[Callable[[Situation, float], Step | None], ...] = (
     recovery.lost,
     serving.nothing_to_withdraw,
     serving.return_order,
+    watch.reloaded,
     watch.breached,
     watch.regained,
     serving.settled,

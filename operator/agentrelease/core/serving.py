@@ -8,7 +8,7 @@ from agentrelease.api.status import MAX_MESSAGE, Outcome
 from agentrelease.api.vocabulary import OVERRIDE_ANNOTATION
 from agentrelease.core.refusals import overridden, override_of, refusal_of
 from agentrelease.core.steps import Move, Step, halted
-from agentrelease.core.watch import notified
+from agentrelease.core.watch import holds, notified
 
 if TYPE_CHECKING:
     from agentrelease.core.situation import Situation
@@ -38,6 +38,9 @@ def return_order(s: Situation, _now: float) -> Step | None:
             "RollbackImpossible",
             f"{order.to} was never promoted, or is refused; apply its bundle instead",
         )
+    if not holds(s, previous.revision):
+        taken = f"the slot of {order.to} has something else, and no such revision is kept"
+        return Step(Move.KEEP, "RollbackImpossible", f"{taken}; apply its bundle instead")
     return Step(
         Move.RETURN,
         "RollbackOrdered",

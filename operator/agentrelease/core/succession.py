@@ -23,7 +23,7 @@ from agentrelease.core.instants import exact_stamp
 from agentrelease.core.interventions import given_back, settles
 from agentrelease.core.refusals import refusal_of, refusing
 from agentrelease.core.steps import APPROVAL_REQUIRED, Move, Step
-from agentrelease.core.watch import over
+from agentrelease.core.watch import SLOT_TAKEN, over
 
 if TYPE_CHECKING:
     from agentrelease.api.delivery import Slot
@@ -39,7 +39,7 @@ def apply(release: AgentRelease, s: Situation, step: Step, now: float) -> Releas
             fresh = status.model_copy(
                 update={"previous": None, "evidence": "", "course": "", "metrics": [], "watch": None}
             )
-            changed = fresh.model_copy(update={"candidate": _new_candidate(release, s, now)})
+            changed = fresh.model_copy(update={"candidate": _new_candidate(release, s, step, now)})
         case Move.ENTER | Move.STEP_BACK:
             changed = _moved(release, step, now)
         case Move.CAP | Move.CUT_TOOLS | Move.FALL_BACK | Move.GIVE_BACK:
@@ -85,7 +85,7 @@ def _permitted(release: AgentRelease, status: ReleaseStatus, s: Situation, now: 
     return status
 
 
-def _new_candidate(release: AgentRelease, s: Situation, now: float) -> Candidate:
+def _new_candidate(release: AgentRelease, s: Situation, step: Step, now: float) -> Candidate:
     history = release.status.history
     lost = bool(history) and history[-1].to.startswith(Move.RECOVER)
     return Candidate(
@@ -96,6 +96,7 @@ def _new_candidate(release: AgentRelease, s: Situation, now: float) -> Candidate
         ticked_at=now,
         started_at=now,
         recalled=s.recalled,
+        reason=step.reason[:MAX_MESSAGE] if s.recalled and step.cause == "GuardrailBreached" else "",
         # what a lost status had allowed the same agents is not known any more, and was taken back just now
         permitted=max(Autonomy) if lost else Autonomy.OBSERVE,
     )
@@ -168,6 +169,7 @@ def _shifted(release: AgentRelease, step: Step, now: float) -> ReleaseStatus:
             "lowered": watch.lowered + lowered,
             "permitted": max(stable.autonomy, level),
             "permitted_until": now + release.spec.delivery.flags.lease_seconds if lowered else 0.0,
+            "returning": step.reason[:MAX_MESSAGE] if step.cause == SLOT_TAKEN else watch.returning,
         }
     )
     strata = [one for one in stable.strata if one.autonomy < level]
@@ -274,7 +276,7 @@ def _promoted(release: AgentRelease, now: float) -> ReleaseStatus:
     refused = [r for r in status.refused if r.digest != candidate.digest]
     left = status.stable
     if candidate.recalled and left is not None:
-        why = f"spec.rollback ordered a return to {candidate.revision}"
+        why = candidate.reason or f"spec.rollback ordered a return to {candidate.revision}"
         refused = list(refusing(refused, left, why, now))
     return status.model_copy(
         update={

@@ -1,8 +1,9 @@
 """The watch after promotion: providers change models under a fixed name, so guardrails keep looking.
 
 A revision that serves all traffic is compared with the frozen record of the stable before it, and with
-absolute ceilings. A breach returns to that revision while it is still loaded; otherwise, or where
-the guardrail asks for less, autonomy goes down a level. A level is earned back on a fresh window, once.
+absolute ceilings. A breach returns to that revision while its slot still has it. Where something else has
+been put there, autonomy goes to ``observe`` at once, and then the kept revision is loaded again and serves.
+Where the guardrail asks for less, autonomy goes down a level, which is earned back on a fresh window, once.
 
 Agents take up a lower level within a lease. What they do until then is no reason for another level; what
 asks for a return is one at any time.
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from agentrelease.api.status import ReleaseStatus
     from agentrelease.core.situation import Situation
 
+SLOT_TAKEN = "PreviousSlotTaken"
+"""The cause of a lowering in place of a return: the slot of the revision before has something else."""
+
 RELAPSES = 1
 """How often a level may be earned back; after that it takes a new release."""
 
@@ -36,22 +40,43 @@ def breached(s: Situation, now: float) -> Step | None:
         return None  # blindness proves nothing of a bundle that serves; the mild ones only tell
     why = f"after its promotion: {assessment.reason}"
     if assessment.action >= Action.STEP_BACK:
-        if status.previous is not None:
+        if status.previous is not None and holds(s, status.previous.revision):
             return Step(Move.RETURN, "GuardrailBreached", why, outcome=Outcome.ROLLED_BACK)
+        if status.previous is not None and not status.watch.returning:
+            taken = f"{status.previous.revision} is in no slot any more"
+            return Step(Move.LOWER_STABLE, SLOT_TAKEN, f"{taken}; {why}", cap=Autonomy.OBSERVE)
         if stable.autonomy > Autonomy.OBSERVE:
             return Step(Move.LOWER_STABLE, "AutonomyLowered", why, cap=Autonomy.OBSERVE)
     elif now < status.watch.permitted_until:
         return Step(Move.KEEP, "AutonomyLowered", f"agents are still taking up {stable.autonomy}; {why}")
     elif stable.autonomy > Autonomy.OBSERVE:
         return Step(Move.LOWER_STABLE, "AutonomyLowered", why, cap=stable.autonomy.one_down)
+    if stable.digest != s.desired.digest:
+        return None  # nothing is left to take, and the bundle that may mend it is there
     return Step(Move.KEEP, "GuardrailBreached", why)
+
+
+def holds(s: Situation, revision: str) -> bool:
+    """Whether the slot of the revision before still has it."""
+    return s.slot is not None and s.slot.revision == revision
+
+
+def reloaded(s: Situation, _now: float) -> Step | None:
+    """Load the revision before again, when a return was due and its slot had something else."""
+    watch, previous = s.release.status.watch, s.release.status.previous
+    if watch is None or previous is None or not watch.returning or not s.recalled:
+        return None
+    if not s.leading:
+        return Step(Move.KEEP, "NotLeading", "this replica does not lead")
+    why = f"{previous.revision} is loaded again; {watch.returning}"
+    return Step(Move.START, "GuardrailBreached", why)
 
 
 def regained(s: Situation, now: float) -> Step | None:
     """Raise what serves by one level when a fresh window shows that it is as good as it should be."""
     status, assessment = s.release.status, s.assessment
     watch, stable = status.watch, status.stable
-    if watch is None or stable is None or not watch.lowered or watch.lowered > RELAPSES:
+    if watch is None or stable is None or not watch.lowered or watch.lowered > RELAPSES or watch.returning:
         return None
     if now < watch.permitted_until:
         return None  # nothing seen yet is of the lower level

@@ -114,25 +114,37 @@ class _Reading:
         return observe(release, guarding, latest, why, regained.ledger if regained else None, alarm)
 
     async def _recalled(self) -> Desired | None:
-        """Return the kept revision that an order wants back and no slot has, if it was promoted once."""
-        order, status = self._release.spec.rollback, self._release.status
-        stable, previous = status.stable, status.previous
-        if order.to is None or stable is None or order.of not in (None, stable.revision):
+        """Return the kept revision that has to come back and that no slot has, if it was promoted once."""
+        wanted, status = self._wanted_back(), self._release.status
+        if wanted is None:
             return None
-        if order.to in (stable.revision, previous.revision if previous else None):
-            return None
-        if (
-            status.candidate is not None
-            and status.candidate.recalled
-            and status.candidate.revision == order.to
-        ):
-            return Desired(status.candidate.digest, order.to)
+        if status.candidate is not None and status.candidate.recalled:
+            return Desired(status.candidate.digest, wanted) if status.candidate.revision == wanted else None
+        if status.previous is not None and status.previous.revision == wanted:
+            where = await self._previous()
+            if where is None or where.revision == wanted or where.problem:
+                return None
         try:
-            digest = await self._out.releases.promoted(self._release, order.to)
+            digest = await self._out.releases.promoted(self._release, wanted)
         except ClusterError as error:
             self._out.recorder.failed(self._release.key, "revision", str(error))
             return None
-        return Desired(digest, order.to) if digest else None
+        return Desired(digest, wanted) if digest else None
+
+    def _wanted_back(self) -> str | None:
+        """Return the revision that a person, or a breach after the promotion, wants to serve again."""
+        order, status = self._release.spec.rollback, self._release.status
+        stable = status.stable
+        if stable is None:
+            return None
+        if order.to is not None and order.of in (None, stable.revision):
+            return None if order.to == stable.revision else order.to
+        if digest_of(self._release.spec.bundle) != stable.digest:
+            return None  # somebody applied another bundle: that one comes next
+        if status.candidate is not None:
+            return status.candidate.revision if status.candidate.recalled else None
+        returning = status.watch is not None and bool(status.watch.returning)
+        return status.previous.revision if returning and status.previous is not None else None
 
     async def _former(self, desired: Desired) -> Former | None:
         """Return what served before, where the status says nothing; its bundle too, which its flags need."""
@@ -203,11 +215,22 @@ class _Reading:
 
     async def _slot(self) -> SlotState | None:
         candidate = self._release.status.candidate
-        if candidate is None or candidate.stage is not Stage.LOADING:
+        if candidate is None:
+            return await self._previous()
+        return await self._state(candidate.slot) if candidate.stage is Stage.LOADING else None
+
+    async def _previous(self) -> SlotState | None:
+        """Return what the slot of the revision before has, where somebody may have to go back there."""
+        status, order = self._release.status, self._release.spec.rollback
+        previous = status.previous
+        if previous is None or (status.watch is None and order.to != previous.revision):
             return None
-        where = place(self._release, candidate.slot)
+        return await self._state(previous.slot)
+
+    async def _state(self, slot: str) -> SlotState:
+        where = place(self._release, slot)
         if where is None:
-            return SlotState(None, available=False, problem=f"spec.delivery.slots has no {candidate.slot}")
+            return SlotState(None, available=False, problem=f"spec.delivery.slots has no {slot}")
         try:
             return await self._out.slots.state(where)
         except ClusterError as error:

@@ -45,10 +45,13 @@ def helm(tmp_path_factory) -> Helm:
 
 @pytest.fixture(scope="session")
 def render(helm) -> Callable[..., list[dict[str, Any]]]:
-    """Render with ``--set`` values into objects."""
+    """Render with ``--set`` values, and files of values, into objects."""
 
-    def rendered(*values: str, name: str = "agentrelease", namespace: str = "agents") -> list[dict[str, Any]]:
+    def rendered(
+        *values: str, name: str = "agentrelease", namespace: str = "agents", files: tuple[Path, ...] = ()
+    ) -> list[dict[str, Any]]:
         sets = [part for value in values for part in ("--set", value)]
+        sets += [part for file in files for part in ("--values", str(file))]
         made = helm("template", name, str(CHART), "-n", namespace, *KUBE_VERSION, *NEEDED, *sets)
         assert made.returncode == 0, made.stderr
         return [obj for obj in yaml.safe_load_all(made.stdout) if obj]

@@ -1,13 +1,16 @@
 """What the chart asks for, and what it refuses to take."""
 
 import pytest
+import yaml
 from tests.chart.conftest import CHART, KUBE_VERSION, NEEDED
 
 from agentrelease.api.admission import policies
 from agentrelease.api.crd import RESOURCES, definition
+from agentrelease.api.release import ReleaseSpec
 from agentrelease.edges.endpoints import read as read_endpoints
 from agentrelease.settings import Settings
 
+EXAMPLES = CHART.parents[1] / "examples"
 USER = "system:serviceaccount:agents:agentrelease"
 READS = {"get", "list", "watch"}
 
@@ -198,6 +201,24 @@ def test_hooks_and_sinks_reach_the_operator_as_it_reads_them(render, tmp_path):
     assert mounted["endpoints"] == "/etc/agentrelease/endpoints"
     assert mounted["secrets"] == "/etc/agentrelease/secrets"
     assert {v["name"] for v in spec["volumes"]} == set(mounted)
+
+
+def test_the_example_of_endpoints_names_the_hooks_that_its_release_asks_for(render, tmp_path):
+    objects = render(files=(EXAMPLES / "endpoints" / "values.yaml",))
+    (config,) = of_kind(objects, "ConfigMap", "agentrelease-endpoints")
+    file = tmp_path / "endpoints.yaml"
+    file.write_text(config["data"]["endpoints.yaml"])
+    found = read_endpoints(file)
+    for one in (*found.hooks, *found.sinks):
+        assert getattr(one, "hmac_secret_file", None) or one.job["template"]["spec"]["containers"]
+    release = yaml.safe_load((EXAMPLES / "support-agent" / "v2.yaml").read_text())["spec"]
+    patch = yaml.safe_load((EXAMPLES / "endpoints" / "compensations.yaml").read_text())["spec"]
+    release["rollback"] |= patch.pop("rollback")
+    spec = ReleaseSpec.model_validate(release | patch, extra="forbid")
+    usable = {hook.name for hook in found.hooks if "support" in hook.namespaces}
+    assert {one.hook for one in spec.rollback.compensations} == usable
+    (sink,) = found.sinks
+    assert all(kind.startswith("dev.agentrelease.") for kind in sink.types)
 
 
 def test_pods_and_jobs_are_only_for_those_who_name_hooks(render):

@@ -11,6 +11,9 @@ from bench.decisions.study import OURS, Delay, Row
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bench.decisions.agreement import Sampled
+    from bench.decisions.rollouts import Whole
+
 COMPARED = 100.0
 """Bounds below this many tasks are dominated by block length and single events; shown, not judged."""
 
@@ -27,22 +30,47 @@ class Goal:
         return self.value <= self.limit
 
 
-def of_rows(rows: Sequence[Row]) -> list[Goal]:
+def of_rows(rows: Sequence[Row], where: str = "") -> list[Goal]:
+    """Return the goals of a first phase."""
     ours = [row for row in rows if row.rule == OURS]
-    good = [row for row in ours if row.good]
-    bad = [row for row in ours if not row.good and not row.late]
-    worst_good = max(good, key=lambda r: r.rolled_back)
-    worst_bad = max(bad, key=lambda r: r.promoted)
+    good = [(100 * row.rolled_back, _named(row)) for row in ours if row.good]
+    bad = [(100 * row.promoted, _named(row)) for row in ours if not row.good and not row.late]
     return [
-        Goal("false rollback, mean of the good scenarios", 100 * _mean([r.rolled_back for r in good]), 0.5),
+        *_mean_and_worst(f"false rollback{where}", "good", good, (0.5, 2.0)),
+        *_mean_and_worst(f"bad release promoted{where}", "bad", bad, (0.1, 1.0)),
+        Goal(f"promoted while blind{where}, any scenario", 100 * max(r.promoted_blind for r in ours), 0.0),
+    ]
+
+
+def of_wholes(wholes: Sequence[Whole], boundary: str, guarantee: float) -> list[Goal]:
+    """Return the goals of whole rollouts with their watch."""
+    where = ", all phases and a 7-day watch"
+    named = lambda w: f"{w.scenario}, {w.per_minute:g}/min"  # noqa: E731
+    good = [(100 * w.undone, named(w)) for w in wholes if w.good and w.scenario != boundary]
+    bad = [(100 * w.promoted, named(w)) for w in wholes if not w.good and not w.later]
+    edge = max(w.undone for w in wholes if w.scenario == boundary)
+    return [
+        *_mean_and_worst(f"false rollback{where}", "good", good, (0.5, 2.0)),
+        *_mean_and_worst("bad release promoted, all phases", "bad", bad, (0.1, 1.0)),
         Goal(
-            f"false rollback, worst good scenario ({_named(worst_good)})", 100 * worst_good.rolled_back, 2.0
+            f"false rollback, all metrics on the tolerance boundary{where} (guarantee)",
+            100 * edge, 100 * guarantee,
         ),
-        Goal("bad release promoted, mean of the bad scenarios", 100 * _mean([r.promoted for r in bad]), 0.1),
-        Goal(
-            f"bad release promoted, worst bad scenario ({_named(worst_bad)})", 100 * worst_bad.promoted, 1.0
-        ),
-        Goal("promoted while blind, any scenario", 100 * max(r.promoted_blind for r in ours), 0.0),
+    ]  # fmt: skip
+
+
+def of_agreement(sampled: Sequence[Sampled]) -> Goal:
+    text = f"runs of {len(sampled):,} that the operator's own functions decide otherwise, or in another block"
+    return Goal(text, sum(not one.same for one in sampled), 0.0, "")
+
+
+def _mean_and_worst(
+    what: str, kind: str, shares: Sequence[tuple[float, str]], limits: tuple[float, float]
+) -> list[Goal]:
+    worst, named = max(shares)
+    return [
+        Goal(f"{what}, mean of the {kind} scenarios", _mean([share for share, _ in shares]), limits[0]),
+        Goal(f"{what}, worst {kind} scenario ({named})", worst, limits[1]),
     ]
 
 

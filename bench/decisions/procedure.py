@@ -1,7 +1,9 @@
-"""The operator's own procedure for many runs at once, with the constants of the core.
+"""The operator's own procedure on arrays: phase by phase, with the rules of the core in their order.
 
-The same arithmetic as ``agentrelease.core`` on arrays; ``tests/core/test_vectorised.py`` holds both
-against each other. Differences between the two would be bugs of one of them.
+What happens in a block is in :mod:`bench.decisions.ledgers`; here is what follows from it. The rules are
+those of ``core.rollout`` that need nothing but evidence and time: breach, the end of patience, deadline, a
+phase's clock, samples, proof, the next phase. :mod:`bench.decisions.product` plays single runs through the
+real ones.
 """
 
 from __future__ import annotations
@@ -12,215 +14,250 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from agentrelease.core import bounded, dispersion, ledger, standing, statistics, wealth
-from bench.decisions.world import BOUNDED, STRATA, World
+from agentrelease.api.vocabulary import Action, Autonomy, OnDeadline
+from agentrelease.core.assess import FRESH_BLOCKS
+from agentrelease.core.exposure import ALL
+from agentrelease.core.interventions import PATIENCE
+from bench.decisions.ledgers import Counts, Ledgers
 
 if TYPE_CHECKING:
-    from agentrelease.core.guardrails import Plan
+    from collections.abc import Mapping
 
-Floats = NDArray[np.float64]
-RUNNING, ROLLED_BACK, PROMOTED = 0, 1, 2
-SAMPLES = 100
+    from agentrelease.api.release import AgentRelease
+    from agentrelease.core.guardrails import Plan
+    from bench.decisions.world import World
+
+Flags = NDArray[np.bool_]
+RUNNING, ROLLED_BACK, PROMOTED, DRAINED = 0, 1, 2, 3
+ASKED = 3
+"""Steps of autonomy from ``observe`` to ``full-action``."""
 
 
 @dataclass
 class Outcome:
-    """What became of each run: state, and the tick after which it was decided."""
+    """What became of each run: state, and the tick (from 1) after which it was decided.
+
+    ``blind`` is whether it was raised on evidence that was not fresh. ``entered`` is the ticks at which each
+    phase was entered, the first one again after a drain; 0 for never.
+    """
 
     state: NDArray[np.int64]
     tick: NDArray[np.int64]
-    blind: NDArray[np.bool_]
-    """Whether the decision fell while evidence was missing."""
-    peak: Floats = field(default_factory=lambda: np.zeros(0))
+    blind: Flags
+    entered: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))
+    interventions: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    evidence: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    """Log evidence for harm when it was judged last."""
+
+    @classmethod
+    def open(cls, runs: int, ticks: int, phases: int = 1) -> Outcome:
+        ints = lambda: np.zeros(runs, dtype=np.int64)  # noqa: E731
+        flags = np.zeros(runs, dtype=bool)
+        entered = np.zeros((runs, phases + 1), dtype=np.int64)
+        return cls(ints(), np.full(runs, ticks), flags, entered, ints(), np.zeros(runs))
 
 
-def projection(r: Floats, d: Floats, n_c: Floats, n_b: Floats, t_c: Floats, t_b: Floats) -> Floats:
-    a = r * n_c + n_b
-    q = d * a - r * (n_c * t_c + n_b * t_b)
-    root = np.sqrt(q * q + 4.0 * r * a * n_b * t_b * d)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(q <= 0.0, (root - q) / (2.0 * r * a), 2.0 * n_b * t_b * d / (root + q))
+class Procedure:
+    """R releases from the first phase on; ``worlds`` is one for each weight of the phases, in per cent."""
 
-
-def log_e_values(
-    margin: tuple[Floats, Floats], t_c: Floats, t_b: Floats, arms: tuple[Floats, Floats, Floats, Floats]
-) -> Floats:
-    """Arrays (R, M, S); the form is chosen by metric as the plan does."""
-    r, d = (np.broadcast_to(m, t_c.shape) for m in margin)
-    n_c, x_c, n_b, x_b = arms
-    both = (n_c > 0) & (n_b > 0)
-    n1, n2 = np.where(both, n_c, 1.0), np.where(both, n_b, 1.0)
-    n1, n2 = np.broadcast_to(n1, t_c.shape), np.broadcast_to(n2, t_c.shape)
-    b = projection(r, d, n1, n2, t_c, t_b)
-    fits = BOUNDED[None, :, None] & (r * t_b + d < 1.0) & (t_c < 1.0)
-    c = r * b + d
-    free = x_c * np.log(t_c / c) - n1 * (t_c - c) + x_b * np.log(t_b / b) - n2 * (t_b - b)
-    out = np.where(fits, 0.0, free)
-    if fits.any():
-        at = np.nonzero(fits)
-        picked = [np.broadcast_to(v, t_c.shape)[at] for v in (r, d, t_c, t_b, n1, x_c, n2, x_b, b)]
-        out[at] = _once(*picked)
-    return np.where(both, out, 0.0)
-
-
-def _once(r, d, t_c, t_b, n_c, x_c, n_b, x_b, b):
-    edge = bounded.EDGE
-    b = np.clip(b, edge, 1 - edge)
-    c = np.minimum(r * b + d, 1 - edge)
-    sc, sb = c * (1 - c), b * (1 - b)
-    slope = n_c * r * (t_c - c) / sc + n_b * (t_b - b) / sb
-    bend = n_c * r * r * (c * c - 2 * t_c * c + t_c) / sc**2 + n_b * (b * b - 2 * t_b * b + t_b) / sb**2
-    inside = np.minimum(1.0, (1 - d) / r)
-    b = np.clip(b + slope / bend, edge * inside, (1 - edge) * inside)
-    c = r * b + d
-    slope = n_c * r * (t_c - c) / (c * (1 - c)) + n_b * (t_b - b) / (b * (1 - b))
-    paid = np.where(slope > 0, slope * (inside - b), -slope * b)
-    stay_c, stay_b = (1 - t_c) / (1 - c), (1 - t_b) / (1 - b)
-    gain_c = x_c * np.log(t_c / (c * stay_c)) + n_c * np.log(stay_c)
-    return gain_c + x_b * np.log(t_b / (b * stay_b)) + n_b * np.log(stay_b) - paid
-
-
-@dataclass
-class Engine:
-    """Wealth of R runs."""
-
-    plan: Plan
-    runs: int
-    guarded: bool = True
-
-    def __post_init__(self) -> None:
-        tested = self.plan.tested
-        shape = (self.runs, len(tested), len(STRATA))
-        self.tolerance = _margins(tested, "tolerance")
-        self.max_harm = _margins(tested, "max_harm")
-        self.alone = _margins(tested, "max_harm_stratum")
-        self.log_weight = np.log([g.weight for g in tested])
-        self.log_alpha = np.log([1.0 / g.alpha for g in tested])
-        self.expected = np.array([g.expected for g in tested])[None, :, None]
-        self.past_n, self.past_x = np.zeros(shape), np.zeros(shape)
-        steps = len(statistics.HORIZONS)
-        self.pooled = np.full((steps, *shape[:2]), -np.inf)
-        self.strata = np.full((steps, *shape), -np.inf)
-        self.safe = np.zeros((len(statistics.SAFE_STEPS), *shape[:2]))
-        self.required = np.zeros((len(self.plan.required), *shape[:2]))
-        self.blocks = 0
-        self.scatter, self.pairs = np.zeros(shape[:2]), np.zeros(shape[:2])
-        self.waiting_n, self.waiting_x = np.zeros(shape[:2]), np.zeros(shape[:2])
-
-    def absorb(self, n_c: Floats, x_c: Floats, n_b: Floats, x_b: Floats) -> None:
-        """One block: ``n`` (R, S) and ``x`` (R, M, S); no exposures mean that nothing was seen."""
-        before, after = (
-            ledger.waiting_share(ledger.epochs_begun(self.blocks)),
-            ledger.waiting_share(ledger.epochs_begun(self.blocks + 1)),
+    def __init__(
+        self, release: AgentRelease, plan: Plan, worlds: Mapping[float, World], until: int = 1
+    ) -> None:
+        self.plan, self.worlds, self.until = plan, worlds, until
+        self.phases, self.rollback = release.spec.phases, release.spec.rollback
+        first = next(iter(worlds.values()))
+        self.ticks, runs = first.ticks, first.runs
+        self.ledgers = Ledgers(plan, runs)
+        self.out = Outcome.open(runs, self.ticks, len(self.phases))
+        self.ids = np.arange(runs)
+        self.phase, self.cap = np.zeros(runs, dtype=int), np.full(runs, ASKED)
+        self.entered, self.confirmed, self.active, self.ticked, self.blind_since = (
+            np.zeros(runs) for _ in range(5)
         )
-        self.blocks += 1
-        if before > after:
-            self.pooled = np.logaddexp(self.pooled, np.log(before - after))
-            self.strata = np.logaddexp(self.strata, np.log(before - after))
-        arms = (n_c[:, None, :], x_c, n_b[:, None, :], x_b)
-        rate = (self.past_x + wealth.PSEUDO_TASKS * self.expected) / (self.past_n + wealth.PSEUDO_TASKS)
-        rate = np.clip(rate, 1e-6, 0.999)
-        tempered = self.phi()[:, :, None]
-        edge = self.tolerance[0] * rate + self.tolerance[1]
-        for place, horizon in enumerate(statistics.HORIZONS):
-            t_c = edge + np.sqrt(2 * statistics.EFFORT * edge / horizon) + statistics.EFFORT / (3 * horizon)
-            t_c = np.where(edge < 1.0, np.minimum(t_c, 0.5 * (1.0 + edge)), t_c)
-            gain = log_e_values(self.tolerance, t_c, rate, arms) / tempered
-            self.strata[place] += gain
-            self.pooled[place] += gain.sum(axis=2)
-        for place, step in enumerate(statistics.SAFE_STEPS):
-            inside = 0.9 * (self.max_harm[0] * rate + self.max_harm[1])
-            gain = log_e_values(self.max_harm, np.minimum(rate * step, inside), rate, arms) / tempered
-            self.safe[place] += gain.sum(axis=2)
-        for place, group in enumerate(self.plan.required):
-            inside = 0.9 * (self.alone[0] * rate + self.alone[1])
-            gain = log_e_values(self.alone, np.minimum(rate, inside), rate, arms) / tempered
-            self.required[place] += gain[:, :, STRATA.index(group)]
-        self.warm(n_b, x_b)
+        self.out_of_it, self.newest = np.zeros(runs, dtype=bool), np.zeros(runs)
+        self.taken, self.settling = np.zeros(runs, dtype=int), np.zeros(runs)
+        self.lease = release.spec.delivery.flags.lease_seconds
+        self.ended: list[tuple[NDArray[np.int64], Ledgers]] = []  # who was promoted, and with which evidence
 
-    def warm(self, n_b: Floats, x_b: Floats) -> None:
-        """What stable alone teaches: rates and dispersion."""
-        fade = np.where((n_b > 0), wealth.DECAY, 1.0)[:, None, :]
-        self.past_n = self.past_n * fade + n_b[:, None, :]
-        self.past_x = self.past_x * fade + x_b
-        self._see(np.broadcast_to(n_b.sum(axis=1)[:, None], self.pairs.shape), x_b.sum(axis=2))
+    def run(self, past: World | None = None) -> Outcome:
+        if past is not None:
+            self.ledgers.warmed(past)
+        for tick in range(self.ticks):
+            self._step(tick)
+            if len(self.ids) == 0:
+                break
+        return self.out
 
-    def phi(self) -> Floats:
-        """Dispersion as far as it is known (R, M)."""
-        pairs = np.maximum(self.pairs, 1)
-        error, found = np.sqrt(2 / pairs), self.scatter / pairs
-        own = np.where((self.pairs > 0) & (found > 1 + dispersion.CERTAIN * error), found * (1 + error), 1.0)
-        return np.maximum(own, np.median(own, axis=1, keepdims=True))
+    def _step(self, tick: int) -> None:
+        grid, plan = self.plan.grid, self.plan
+        now = (tick + 1) * grid
+        block = self._read(tick, now)
+        self.newest = np.where(block.seen_c & block.seen_b, now, self.newest)
+        inside = ~self.out_of_it
+        self.ledgers.absorb(block, now, inside)
+        breached, suspect = self.ledgers.breached()
+        self.out.evidence[self.ids[inside]] = self.ledgers.family[inside]
+        breached &= inside[:, None]
+        harmed = self._answered(breached)
+        dark = now - self.ledgers.known_at
+        seen = inside & ~breached.any(axis=1)  # a breach is judged before blindness
+        stale = seen & (dark >= plan.stale_after)
+        spent = (self.blind_since > 0) & (now - self.blind_since >= self.rollback.hold_budget.seconds)
+        drained = seen & ((dark >= plan.blind_after) | (stale & spent))
+        late = inside & ~harmed & ~drained & self._overdue(now)
+        rolled = self._answer(harmed, breached, now) | late
+        going = inside & ~harmed & ~drained & ~late
+        runs_on = going & (self.confirmed > 0) & ~stale & (self.settling == 0)
+        proven = self._proven(runs_on & ~suspect, dark)
+        ready = proven & (self.active >= self._of_phase(lambda p: p.min_duration.seconds))
+        self._clock(going & ~ready, runs_on, stale, now)
+        self._settles(going & ~ready, now)
+        self._move(drained, ready, block, now, tick)
+        self._settle(rolled, tick)
 
-    def _see(self, n: Floats, x: Floats) -> None:
-        first = self.waiting_n <= 0
-        whole, bad = n + self.waiting_n, x + self.waiting_x
-        with np.errstate(divide="ignore", invalid="ignore"):
-            rate = bad / whole
-            spread = rate * (1 - rate) * (1 / n + 1 / self.waiting_n) * whole / (whole - 1)
-            gap = (self.waiting_x / self.waiting_n - x / n) ** 2 / spread
-        paired = (n > 0) & ~first
-        counted = paired & (rate > 0) & (rate < 1)
-        self.scatter += np.where(counted, gap, 0.0)
-        self.pairs += counted
-        begun = (n > 0) & first
-        self.waiting_n = np.where(begun, n, np.where(paired, 0.0, self.waiting_n))
-        self.waiting_x = np.where(begun, x, np.where(paired, 0.0, self.waiting_x))
+    def _read(self, tick: int, now: float) -> Counts:
+        """What a scraper saw of each run, at the weight of its phase."""
+        runs = len(self.ids)
+        weight = self._of_phase(lambda p: p.weight)
+        judged = (self.confirmed > 0) & (self.confirmed <= now - 2 * self.plan.grid)
+        found: Counts | None = None
+        for percent, world in self.worlds.items():
+            i = self.ids
+            share = (
+                np.where(judged, percent / 100, np.nan) if world.scenario.routed and percent < ALL else None
+            )
+            one = Counts(
+                world.n_c[i, tick], world.x_c[i, tick], world.n_b[i, tick], world.x_b[i, tick],
+                world.seen_c[i, tick], world.seen_b[i, tick],
+                np.full(runs, np.nan) if share is None else share, np.full(runs, percent >= ALL),
+            )  # fmt: skip
+            found = one if found is None else _chosen(weight == percent, one, found)
+        assert found is not None
+        return found
 
-    def family(self) -> Floats:
-        """Log evidence for harm, weighted over metrics (R)."""
-        waiting = np.log(ledger.waiting_share(ledger.epochs_begun(self.blocks)))
-        strata = np.logaddexp(_mean(self.strata), waiting)
-        share = np.log((1 - standing.POOLED_SHARE) / len(STRATA))
-        pooled = np.logaddexp(_mean(self.pooled), waiting) + np.log(standing.POOLED_SHARE)
-        metric = np.logaddexp(pooled, np.logaddexp.reduce(strata + share, axis=2))
-        self.metric = metric + self.log_weight
-        return np.logaddexp.reduce(self.metric, axis=1)
+    def _of_phase(self, what) -> NDArray[np.float64]:
+        return np.array([float(what(phase)) for phase in self.phases])[self.phase]
 
-    def excluded(self) -> NDArray[np.bool_]:
-        """Whether every metric excludes its harm (R)."""
-        ok = (np.logaddexp.reduce(self.safe, axis=0) - np.log(len(self.safe)) >= self.log_alpha).all(axis=1)
-        if self.guarded:
-            ok &= (self.required >= self.log_alpha).all(axis=(0, 2))
-        return ok
+    def _overdue(self, now: float) -> Flags:
+        ends = self._of_phase(
+            lambda p: p.deadline.seconds if p.deadline and p.on_deadline is OnDeadline.ROLLBACK else np.inf
+        )
+        return now - self.entered >= ends
+
+    def _proven(self, asked: Flags, dark) -> Flags:
+        held = self.ledgers
+        fresh = (held.phase_blocks >= self.plan.min_blocks) & (dark <= FRESH_BLOCKS * self.plan.grid)
+        samples = held.n_c >= self._of_phase(lambda p: p.min_samples)
+        asked = asked & fresh & samples
+        if not asked.any():
+            return asked
+        return asked & held.excluded() & ~held.mismatched()
+
+    def _answer(self, harmed: Flags, breached: Flags, now: float) -> Flags:
+        """Roll back, or take a level of autonomy and begin a fresh window: ``lowering.breach``."""
+        ranks = np.array([g.on_breach.rank for g in self.plan.tested])
+        strongest = np.where(breached, ranks, -1).max(axis=1)
+        rolled = harmed & (strongest == Action.ROLLBACK.rank)
+        milder = harmed & (strongest == Action.LOWER_AUTONOMY.rank)
+        level = np.minimum(self.cap, self._of_phase(lambda p: p.autonomy.rank))
+        capped = milder & (self.taken < PATIENCE) & (level > Autonomy.OBSERVE.rank)
+        back = milder & (self.taken < PATIENCE) & ~capped
+        rolled |= milder & (self.taken >= PATIENCE) | (back & (self.phase == 0))
+        back &= self.phase > 0
+        if (capped | back).any():
+            self.ledgers.forgiven(capped | back, breached, now)
+        self.cap = np.where(capped, level - 1, self.cap)
+        self.taken += capped | back
+        self.settling[capped | back] = now + self.lease
+        self.active[capped] = 0.0
+        if back.any():
+            self.phase = np.where(back, self.phase - 1, self.phase)
+            self._anew(back, now)
+        self.out.interventions[self.ids] = self.taken
+        return rolled
+
+    def _answered(self, breached: Flags) -> Flags:
+        """Who has a breach that counts: while agents take up an intervention, only a rollback's does."""
+        rolls = np.array([g.on_breach is Action.ROLLBACK for g in self.plan.tested])
+        return breached.any(axis=1) & ((self.settling == 0) | (breached & rolls).any(axis=1))
+
+    def _settles(self, kept: Flags, now: float) -> None:
+        """Begin the window that an intervention is judged on, once agents have taken it up."""
+        over = kept & (self.settling > 0) & (now >= self.settling)
+        if over.any():
+            milder = np.array([g.on_breach < Action.ROLLBACK for g in self.plan.tested])
+            self.ledgers.forgiven(over, np.broadcast_to(milder, (len(over), len(milder))), now)
+            self.settling[over] = 0.0
+
+    def _anew(self, which: Flags, now: float) -> None:
+        """The clocks of a phase that begins."""
+        self.entered[which], self.ticked[which] = now, now
+        for clock in (self.confirmed, self.active, self.blind_since):
+            clock[which] = 0.0
+
+    def _clock(self, kept: Flags, counts: Flags, stale: Flags, now: float) -> None:
+        """Advance the phase's clock where nothing else happens: ``succession._ticked``."""
+        passed = np.minimum(now - self.ticked, FRESH_BLOCKS * self.plan.grid)
+        self.active += np.where(kept & counts, np.maximum(passed, 0.0), 0.0)
+        since = np.where(stale, np.where(self.blind_since > 0, self.blind_since, now), 0.0)
+        self.blind_since = np.where(kept, since, self.blind_since)
+        self.confirmed = np.where(kept & (self.confirmed == 0), now, self.confirmed)
+        self.ticked = np.where(kept, now, self.ticked)
+
+    def _move(self, drained: Flags, ready: Flags, block: Counts, now: float, tick: int) -> None:
+        """Drain, come back, give back what was taken, or enter the next phase."""
+        returns = self.out_of_it & block.seen_c & block.seen_b
+        gives = ready & (self.cap < self._of_phase(lambda p: p.autonomy.rank))
+        enters = ready & ~gives
+        ids = self.ids
+        self.out.state[ids[drained]], self.out.tick[ids[drained]] = DRAINED, tick + 1
+        self.out.state[ids[returns]], self.out.tick[ids[returns]] = RUNNING, self.ticks
+        self.out_of_it = (self.out_of_it | drained) & ~returns
+        self.phase = np.where(drained, 0, self.phase)
+        self.cap = np.where(gives, self.cap + 1, self.cap)
+        self.active[gives] = self.confirmed[gives] = 0.0
+        if (gives | enters | returns).any():
+            self.out.entered[ids[returns], 0] = tick + 1
+            last = enters & (self._of_phase(lambda p: p.weight) < ALL)
+            self.phase = self.phase + enters
+            self._raise(enters, last, now, tick)
+            self.ledgers.enter_phase(gives | enters | returns, now)
+            self._anew(returns | enters, now)
+            over = enters & (self.phase >= self.until)
+            self.phase = np.minimum(self.phase, len(self.phases) - 1)
+            if over.any() and self.until >= len(self.phases):
+                self.ended.append((self.ids[over], self.ledgers.taken(over)))
+            self._done(over, PROMOTED, tick)
+
+    def _raise(self, enters: Flags, below: Flags, now: float, tick: int) -> None:
+        ids = self.ids[enters]
+        self.out.entered[ids, self.phase[enters]] = tick + 1
+        self.out.blind[ids] |= (now - self.newest > FRESH_BLOCKS * self.plan.grid)[enters]
+        weights = np.array([phase.weight for phase in self.phases] + [ALL])
+        frozen = below & (weights[self.phase] >= ALL)
+        if frozen.any():
+            self.ledgers.freeze(frozen)
+
+    def _settle(self, rolled: Flags, tick: int) -> None:
+        self._done(rolled, ROLLED_BACK, tick)
+        open_ = np.isin(self.out.state[self.ids], (RUNNING, DRAINED))
+        if open_.all():
+            return
+        for name in (
+            "ids", "phase", "cap", "entered", "confirmed", "active", "ticked", "blind_since", "out_of_it",
+            "newest", "taken", "settling",
+        ):  # fmt: skip
+            setattr(self, name, getattr(self, name)[open_])
+        self.ledgers.keep(open_)
+
+    def _done(self, which: Flags, state: int, tick: int) -> None:
+        self.out.state[self.ids[which]] = state
+        self.out.tick[self.ids[which]] = tick + 1
 
 
-def run(
-    world: World, plan: Plan, *, soak: int = 30, past: World | None = None, guarded: bool = True
-) -> Outcome:
-    """Play the procedure on a world; blind rules as in the plan, in ticks of a minute."""
-    runs = world.n_c.shape[0]
-    engine = Engine(plan, runs, guarded)
-    for tick in range(past.ticks if past else 0):
-        engine.warm(past.n_b[:, tick], past.x_b[:, tick])
-    state, tick = np.zeros(runs, dtype=np.int64), np.full(runs, world.ticks, dtype=np.int64)
-    blind_decision = np.zeros(runs, dtype=bool)
-    dark, tasks = np.zeros(runs), np.zeros(runs)
-    peak = np.full(runs, -np.inf)
-    dead, bound = plan.blind_after / plan.grid, -np.log(plan.false_rollback)
-    for now in range(world.ticks):
-        engine.absorb(world.n_c[:, now], world.x_c[:, now], world.n_b[:, now], world.x_b[:, now])
-        seen = world.seen[:, now]
-        dark = np.where(seen, 0.0, dark + 1)
-        tasks += world.n_c[:, now].sum(axis=1)
-        family = engine.family()
-        peak = np.maximum(peak, family)
-        rolled = (family >= bound) | (dark >= dead)
-        ready = seen & (family < np.log(plan.suspect_at)) & (now + 1 >= soak) & (tasks >= SAMPLES)
-        promoted = ready & ~rolled & engine.excluded()
-        fresh = (state == RUNNING) & (rolled | promoted)
-        state[fresh & rolled], state[fresh & promoted] = ROLLED_BACK, PROMOTED
-        tick[fresh] = now + 1
-        blind_decision[fresh & promoted & ~seen] = True
-        if (state != RUNNING).all():
-            break
-    return Outcome(state, tick, blind_decision, peak)
+def _chosen(which: Flags, one: Counts, other: Counts) -> Counts:
+    def pick(name: str):
+        a, b = getattr(one, name), getattr(other, name)
+        return np.where(which.reshape(-1, *[1] * (a.ndim - 1)), a, b)
 
-
-def _mean(logs: Floats) -> Floats:
-    return np.logaddexp.reduce(logs, axis=0) - np.log(len(logs))
-
-
-def _margins(tested, name: str) -> tuple[Floats, Floats]:
-    pairs = np.array([getattr(g, name).pair() for g in tested])
-    return pairs[:, 0][None, :, None], pairs[:, 1][None, :, None]
+    return Counts(*(pick(name) for name in Counts.__dataclass_fields__))

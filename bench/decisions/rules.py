@@ -39,7 +39,7 @@ def flagger_tuned(world: World, plan: Plan) -> Outcome:
     n, x = _candidate(world)
     n, x = _window(n, 10), _window(x, 10)
     limit = limits(plan)
-    expected = world.per_minute * WEIGHT * 10
+    expected = world.traffic.per_minute * WEIGHT * 10
     wide = limit + 3 * np.sqrt(limit * (1 - limit) / expected)
     failed = ~(_rates(x, n) <= wide).all(axis=2)
     failed[:, :9] = False
@@ -138,10 +138,7 @@ def _window(counts: Floats, ticks: int) -> Floats:
 
 
 def _fresh(world: World) -> Outcome:
-    runs = world.n_c.shape[0]
-    return Outcome(
-        np.zeros(runs, dtype=np.int64), np.full(runs, world.ticks, dtype=np.int64), np.zeros(runs, dtype=bool)
-    )
+    return Outcome.open(world.runs, world.ticks)
 
 
 def _counted(failed: NDArray[np.bool_], failures: int, passes: int) -> Outcome:
@@ -154,7 +151,9 @@ def _counted(failed: NDArray[np.bool_], failures: int, passes: int) -> Outcome:
     first_good = np.where(good.any(axis=1), good.argmax(axis=1), never)
     state = np.where(first_bad <= first_good, np.where(first_bad < never, ROLLED_BACK, RUNNING), PROMOTED)
     tick = np.minimum(np.minimum(first_bad, first_good) + 1, ticks)
-    return Outcome(state, tick, np.zeros(runs, dtype=bool))
+    out = Outcome.open(runs, ticks)
+    out.state[:], out.tick[:] = state, tick
+    return out
 
 
 def _argo(world: World, plan: Plan, window: int, limit: int) -> Outcome:

@@ -11,10 +11,13 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from bench.decisions.agreement import Sampled
     from bench.decisions.goals import Goal
+    from bench.decisions.rollouts import Whole
     from bench.decisions.study import Delay, Row
 
 Lines = list[list[str]]
+_WHOLE = "rolled back", "promoted", "returned in the watch"
 
 
 def summary(rows: Sequence[Row]) -> tuple[list[str], Lines]:
@@ -56,6 +59,43 @@ def delay_lines(delays: Sequence[Delay]) -> tuple[list[str], Lines]:
     return head, [
         [d.effect, f"{d.bound:,.0f}", f"{d.mean:,.0f}", f"{d.ratio:.2f}", f"{d.median:,.0f}"] for d in delays
     ]
+
+
+def whole_lines(wholes: Sequence[Whole]) -> tuple[list[str], Lines]:
+    """Whole rollouts: per cent of the runs at each traffic."""
+    volumes = sorted({w.per_minute for w in wholes})
+    head = ["scenario"] + [f"{what}, {v:g}/min" for v in volumes for what in _WHOLE]
+    lines: Lines = []
+    for scenario in dict.fromkeys(w.scenario for w in wholes):
+        line = [scenario]
+        for volume in volumes:
+            one = next(w for w in wholes if w.scenario == scenario and w.per_minute == volume)
+            watched = f"{100 * one.returned:.1f}" if one.good or one.later else "–"
+            after = f" ({one.hours:,.1f} h after)" if one.later and one.returned else ""
+            line += [f"{100 * one.rolled_back:.1f}", f"{100 * one.promoted:.1f}", watched + after]
+        lines.append(line)
+    return head, lines
+
+
+def installed_lines(rows: Sequence[Row]) -> tuple[list[str], Lines]:
+    """The operator alone, in blocks of five seconds; ticks are blocks."""
+    head = ["scenario", "rolled back", "promoted", "tasks to rollback", "minutes to promotion, median"]
+    lines: Lines = []
+    for row in rows:
+        line = [row.scenario, f"{100 * row.rolled_back:.1f}", f"{100 * row.promoted:.1f}"]
+        line.append(f"{row.tasks:,.0f}" if row.rolled_back > 0 and not row.good else "–")
+        line.append(f"{row.minutes_to_promote / 12:,.0f}" if row.promoted > 0 else "–")
+        lines.append(line)
+    return head, lines
+
+
+def agreement_lines(sampled: Sequence[Sampled]) -> tuple[list[str], Lines]:
+    """Which runs were played twice, and where both did not agree."""
+    differ = [one for one in sampled if not one.same]
+    cases = len({one.case for one in sampled})
+    lines = [[f"{len(sampled):,} runs of {cases} cases", f"{len(sampled) - len(differ):,}", str(len(differ))]]
+    lines += [[f"{one.case}, run {one.run}", one.said, "DIFFERS"] for one in differ]
+    return ["played by the arrays and by the operator's own functions", "agree", "differ"], lines
 
 
 def goal_lines(goals: Sequence[Goal]) -> tuple[list[str], Lines]:

@@ -13,8 +13,9 @@ from agentrelease.core import planner
 from agentrelease.core.assess import Requirements, assess
 from agentrelease.core.evidence import Block, Cell, Concurrent, Count
 from agentrelease.core.ledger import Ledger
-from bench.decisions import bound, procedure
-from bench.decisions.procedure import PROMOTED, ROLLED_BACK, Outcome
+from agentrelease.engine.absorbing import HISTORY, HISTORY_BLOCKS
+from bench.decisions import bound, policy
+from bench.decisions.procedure import DRAINED, PROMOTED, ROLLED_BACK, RUNNING, Outcome, Procedure
 from bench.decisions.rules import RULES
 from bench.decisions.world import (
     BAD,
@@ -28,6 +29,7 @@ from bench.decisions.world import (
     WEIGHT,
     Effect,
     Scenario,
+    Traffic,
     World,
     generate,
     history,
@@ -35,13 +37,14 @@ from bench.decisions.world import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
+    from agentrelease.api.release import AgentRelease
     from agentrelease.core.guardrails import Plan
 
 OURS = "this operator"
 MINUTES = 360
-HISTORY = 120
+LATE_SOAK = 240.0
 DELAYS = (
     Effect("violations", times=3), Effect("violations", times=5), Effect("violations", times=10),
     Effect("completion", plus=0.05), Effect("completion", plus=0.10), Effect("correction", plus=0.05),
@@ -81,30 +84,41 @@ class Delay:
         return self.mean / self.bound
 
 
-def compare(
-    plan: Plan, per_minute: float, runs: int, seed: int, told: Callable[[str], None]
-) -> Iterable[Row]:
-    """Every rule on every scenario at one traffic."""
+def past_of(scenario: Scenario, traffic: Traffic, runs: int, seed: int) -> World:
+    """Return as much of stable's history as the engine reads."""
+    ticks = round(min(HISTORY, HISTORY_BLOCKS * traffic.grid) / traffic.grid)
+    return history(scenario, traffic, runs, ticks, seed)
+
+
+def released(scenario: Scenario) -> AgentRelease:
+    """Return the release that a scenario is about."""
+    return policy.release(soak=LATE_SOAK if scenario.late else policy.SOAK, routed=scenario.routed)
+
+
+def compare(plan: Plan, per_minute: float, runs: int, seed: int) -> Iterable[Row]:
+    """Every rule on every scenario at one traffic: whether the first phase is left, and how."""
     for scenario in (*GOOD, *BAD, *LATE):
-        world = generate(scenario, per_minute, runs, MINUTES, seed)
-        told(f"{per_minute:g}/min {scenario.name}")
-        soak = 240 if scenario.late else 30
-        past = history(scenario, per_minute, runs, HISTORY, seed)
-        yield row(OURS, world, procedure.run(world, plan, soak=soak, past=past))
+        world = generate(scenario, traffic := Traffic(per_minute), runs, MINUTES, seed)
+        yield row(OURS, world, ours(plan, world, past_of(scenario, traffic, runs, seed)))
         for named in RULES:
             yield row(named.name, world, named.rule(world, plan))
 
 
+def ours(plan: Plan, world: World, past: World) -> Outcome:
+    return Procedure(released(world.scenario), plan, {100 * WEIGHT: world}).run(past)
+
+
 def row(rule: str, world: World, outcome: Outcome) -> Row:
-    rolled, promoted = outcome.state == ROLLED_BACK, outcome.state == PROMOTED
+    rolled = (outcome.state == ROLLED_BACK) | (outcome.state == DRAINED)
+    promoted = outcome.state == PROMOTED
     tasks = np.cumsum(world.n_c.sum(axis=2), axis=1)
     harm = np.cumsum(np.maximum(world.excess, 0).sum(axis=2), axis=1)
     last = np.maximum(outcome.tick - 1, 0)
     runs = np.arange(len(rolled))
     at = lambda values: float(values[runs, last][rolled].mean()) if rolled.any() else float("nan")  # noqa: E731
     return Row(
-        rule, world.scenario.name, world.scenario.good, world.scenario.late, world.per_minute, len(rolled),
-        float(rolled.mean()), float(promoted.mean()), float((promoted & outcome.blind).mean()),
+        rule, world.scenario.name, world.scenario.good, world.scenario.late, world.traffic.per_minute,
+        len(rolled), float(rolled.mean()), float(promoted.mean()), float((promoted & outcome.blind).mean()),
         float(np.median(outcome.tick[rolled])) if rolled.any() else float("nan"),
         float(np.median(outcome.tick[promoted])) if promoted.any() else float("nan"),
         at(tasks), at(harm),
@@ -120,42 +134,49 @@ def delays(plan: Plan, runs: int, seed: int) -> Iterable[Delay]:
         name = f"{effect.metric} " + (
             f"x{effect.times:g}" if effect.times != 1 else f"+{100 * effect.plus:g} points"
         )
-        world = generate(Scenario(name, False, (effect,)), 600, runs, ticks, seed + 1)
-        outcome = procedure.run(world, plan, soak=ticks + 1)
+        scenario = Scenario(name, False, (effect,))
+        world = generate(scenario, traffic := Traffic(600), runs, ticks, seed + 1)
+        outcome = _endless(plan, world, past_of(scenario, traffic, runs, seed + 1))
         tasks = np.cumsum(world.n_c.sum(axis=2), axis=1)[np.arange(runs), outcome.tick - 1]
-        yield Delay(
-            name, least, float(tasks.mean()), float(np.median(tasks)), float((outcome.state == 0).mean())
-        )
+        undecided = float((outcome.state == RUNNING).mean())
+        yield Delay(name, least, float(tasks.mean()), float(np.median(tasks)), undecided)
 
 
 def promises(plan: Plan, runs: int, seed: int, days: int = 7) -> dict[str, tuple[float, float]]:
     """Errors measured exactly on the boundary, beside what is guaranteed."""
     found = {}
-    on_tolerance = tuple(_boundary(g.name, g.tolerance.relative, g.tolerance.absolute) for g in plan.tested)
-    for per_minute, ticks, chunks, much in ((600, 720, 1, runs), (100, days * 1440, 10, max(1, runs // 30))):
-        states = [
-            procedure.run(
-                generate(Scenario("boundary", True, on_tolerance), per_minute, much, ticks, seed + 2 + chunk),
-                plan,
-                soak=ticks + 1,
-            ).state
-            for chunk in range(chunks)
-        ]
+    scenario = at_tolerance(plan)
+    for per_minute, ticks, chunks in ((600, 720, 1), (100, days * 1440, 3)):
+        states = []
+        for chunk in range(chunks):
+            worlds = scenario, Traffic(per_minute), max(1, runs // chunks)
+            world = generate(*worlds, ticks, seed + 2 + chunk)
+            states.append(_endless(plan, world, past_of(*worlds, seed + 2 + chunk)).state)
         share = float((np.concatenate(states) == ROLLED_BACK).mean())
-        found[f"false rollback, all metrics on the tolerance boundary, {ticks:,} looks"] = (
-            share,
-            plan.false_rollback,
-        )
+        named = f"false rollback, all metrics on the tolerance boundary, {ticks:,} looks beside stable"
+        found[named] = share, plan.false_rollback
     for name in ("violations", "completion"):
         g = plan.tested[index(name)]
         effect = _boundary(name, g.max_harm.relative, g.max_harm.absolute)
-        world = generate(Scenario("at max harm", False, (effect,)), 600, runs, 720, seed + 3)
-        outcome = procedure.run(world, plan, soak=1)
-        found[f"promotion, {name} exactly at maxHarm, 720 looks"] = (
-            float((outcome.state == PROMOTED).mean()),
-            g.alpha,
+        scenario = Scenario("at max harm", False, (effect,))
+        world = generate(scenario, Traffic(600), runs, 720, seed + 3)
+        outcome = Procedure(policy.release(soak=1), plan, {100 * WEIGHT: world}).run(
+            past_of(scenario, Traffic(600), runs, seed + 3)
         )
+        promoted = float((outcome.state == PROMOTED).mean())
+        found[f"promotion, {name} exactly at maxHarm, 720 looks"] = promoted, g.alpha
     return found
+
+
+def at_tolerance(plan: Plan) -> Scenario:
+    """A good release, only just: every metric exactly at its tolerance."""
+    effects = (_boundary(g.name, g.tolerance.relative, g.tolerance.absolute) for g in plan.tested)
+    return Scenario("at its tolerance", True, tuple(effects))
+
+
+def _endless(plan: Plan, world: World, past: World) -> Outcome:
+    """A phase that is never left but by a rollback."""
+    return Procedure(policy.release(soak=world.ticks + 1), plan, {100 * WEIGHT: world}).run(past)
 
 
 def planned(plan: Plan) -> dict[str, float]:

@@ -1,15 +1,20 @@
 """Synthetic releases: traffic, strata, drift and effects, generated for many runs at once.
 
-Shapes: R runs, T one-minute ticks, M metrics, S strata. ``n`` are tasks (R, T, S), ``x`` bad
-outcomes (R, T, M, S). Everything follows from the seed.
+Shapes: R runs, T ticks (blocks), M metrics, S strata. ``n`` are tasks (R, T, S), ``x`` bad outcomes
+(R, T, M, S). Everything follows from the seed. A scenario's history, its worlds at other weights and the
+days after its promotion are of the same agent: its daily swing goes on.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Floats = NDArray[np.float64]
 
@@ -53,6 +58,15 @@ class Scenario:
     silent_from: int | None = None
     late: bool = False
 
+    @property
+    def routed(self) -> bool:
+        """Whether a route splits single tasks at one weight, so that the split can be judged.
+
+        Groups that stay together are sessions, which flags split; a weight that follows the day has no
+        phase of its own.
+        """
+        return not (self.ramp or self.clustered)
+
 
 def everywhere(times: float) -> tuple[Effect, ...]:
     return tuple(Effect(metric, times=times) for metric in METRICS)
@@ -90,65 +104,107 @@ LATE = (
 )
 
 
+@dataclass(frozen=True)
+class Traffic:
+    """Requests a minute in all, the candidate's share, seconds in a block, and blocks between two scrapes."""
+
+    per_minute: float
+    weight: float = WEIGHT
+    grid: float = 60.0
+    scraped: int = 1
+
+    def ticks(self, minutes: float) -> int:
+        return round(minutes * 60 / self.grid)
+
+
 @dataclass
 class World:
     """Counts as a scraper would have collected them, and what they came from."""
 
     scenario: Scenario
-    per_minute: float
+    traffic: Traffic
     n_c: Floats
     x_c: Floats
     n_b: Floats
     x_b: Floats
-    seen: NDArray[np.bool_]
+    seen_c: NDArray[np.bool_]
+    seen_b: NDArray[np.bool_]
     excess: Floats
 
     @property
     def ticks(self) -> int:
         return self.n_c.shape[1]
 
+    @property
+    def runs(self) -> int:
+        return self.n_c.shape[0]
 
-def generate(scenario: Scenario, per_minute: float, runs: int, ticks: int, seed: int) -> World:
-    """Generate runs of a scenario at a total traffic in requests a minute."""
-    rng = np.random.default_rng([seed, round(per_minute), *scenario.name.encode()])
-    phase = rng.uniform(0, 2 * np.pi, (runs, 1)) if not scenario.ramp else np.full((runs, 1), -np.pi / 2)
-    swing = (
-        np.sin(phase + 2 * np.pi * np.arange(ticks) / 360.0) if scenario.drift else np.zeros((runs, ticks))
-    )
-    volume = per_minute * (1.0 + 0.7 * swing)
-    level = 1.0 + 0.6 * swing
-    weight = np.full((runs, ticks), WEIGHT)
+    @property
+    def seen(self) -> NDArray[np.bool_]:
+        return self.seen_c & self.seen_b
+
+
+def generate(
+    scenario: Scenario, traffic: Traffic, runs: int, ticks: int, seed: int, *, start: int = 0
+) -> World:
+    """Generate runs of a scenario from tick ``start`` on; what lies before 0 is history."""
+    key = [seed, round(traffic.per_minute), *scenario.name.encode()]
+    moved = np.random.default_rng([0, *key]).uniform(0, 2 * np.pi, (runs, 1))
+    rng = np.random.default_rng([*key, round(10 * traffic.weight * 100), abs(start)])
+    phase = np.full((runs, 1), -np.pi / 2) if scenario.ramp else moved
+    minutes = (start + np.arange(ticks)) * traffic.grid / 60.0
+    swing = np.sin(phase + 2 * np.pi * minutes / 360.0) if scenario.drift else np.zeros((runs, ticks))
+    volume = traffic.per_minute * traffic.grid / 60.0 * (1.0 + 0.7 * swing)
+    weight = np.full((runs, ticks), traffic.weight)
     if scenario.ramp:  # from 2 % to 10 % while the daily peak comes, back down after it
         weight = 0.02 + 0.08 * np.clip(0.5 + 0.5 * swing, 0, 1)
     mix_c = MIX if scenario.mix is None else np.array(scenario.mix)
-    rate_b = np.minimum(0.95, level[:, :, None, None] * BASE[:, None] * HARDNESS)
-    rate_c = rate_b.copy()
-    for effect in scenario.effects:
-        place = index(effect.metric)
-        for stratum in effect.strata:
-            changed = rate_c[:, effect.onset :, place, stratum] * effect.times + effect.plus
-            rate_c[:, effect.onset :, place, stratum] = np.minimum(0.95, changed)
+    rate_b = np.minimum(0.95, (1.0 + 0.6 * swing)[:, :, None, None] * BASE[:, None] * HARDNESS)
+    rate_c = _changed(scenario, rate_b, traffic.ticks, start)
     n_c, x_c = _arm(rng, volume * weight, mix_c, rate_c, scenario.clustered)
     n_b, x_b = _arm(rng, volume * (1 - weight), MIX, rate_b, scenario.clustered)
     excess = np.einsum("rts,rtms->rtm", n_c, rate_c - rate_b)
-    seen = np.ones((runs, ticks), dtype=bool)
-    if scenario.gaps:
-        seen &= rng.random((runs, ticks)) >= 0.10
-        begin = rng.integers(30, 90, runs)
-        for run in range(runs):
-            seen[run, begin[run] : begin[run] + 15] = False
+    seen = _seen(scenario, rng, (runs, ticks), traffic.ticks, start)
+    seen[:, (start + np.arange(ticks) + 1) % traffic.scraped != 0] = False
+    if not seen.all():
         n_c, x_c, n_b, x_b = (_scraped(a, seen) for a in (n_c, x_c, n_b, x_b))
+    seen_c = seen.copy()
     if scenario.silent_from is not None:
-        seen[:, scenario.silent_from :] = False
+        silent = max(0, traffic.ticks(scenario.silent_from) - start)
+        seen_c[:, silent:] = False
         for array in (n_c, x_c):
-            array[:, scenario.silent_from :] = 0
-    return World(scenario, per_minute, n_c, x_c, n_b, x_b, seen, excess)
+            array[:, silent:] = 0
+    return World(scenario, traffic, n_c, x_c, n_b, x_b, seen_c, seen, excess)
 
 
-def history(scenario: Scenario, per_minute: float, runs: int, minutes: int, seed: int) -> World:
+def history(scenario: Scenario, traffic: Traffic, runs: int, ticks: int, seed: int) -> World:
     """What was there before the rollout; only stable's counts are looked at."""
-    past = Scenario("history", True, drift=scenario.drift, clustered=scenario.clustered)
-    return generate(past, per_minute, runs, minutes, seed + 7919)
+    return generate(replace(scenario, effects=(), gaps=False), traffic, runs, ticks, seed, start=-ticks)
+
+
+def _changed(scenario: Scenario, rate_b: Floats, at: Callable[[float], int], start: int) -> Floats:
+    """The candidate's rates: stable's, and what the scenario's effects do to them."""
+    rate_c = rate_b.copy()
+    for effect in scenario.effects:
+        place, onset = index(effect.metric), max(0, at(effect.onset) - start)
+        for stratum in effect.strata:
+            changed = rate_c[:, onset:, place, stratum] * effect.times + effect.plus
+            rate_c[:, onset:, place, stratum] = np.minimum(0.95, changed)
+    return rate_c
+
+
+def _seen(
+    scenario: Scenario, rng: np.random.Generator, shape: tuple[int, int], at: Callable[[float], int],
+    start: int,
+) -> NDArray[np.bool_]:  # fmt: skip
+    """Which scrapes succeed: with gaps, one in ten is lost, and once all of a quarter of an hour."""
+    seen = np.ones(shape, dtype=bool)
+    if scenario.gaps:
+        seen &= rng.random(shape) >= 0.10
+        begin = at(30) + rng.integers(0, at(60), shape[0]) - start
+        for run in range(shape[0]):
+            seen[run, max(0, begin[run]) : max(0, begin[run] + at(15))] = False
+    return seen
 
 
 def _arm(

@@ -28,7 +28,8 @@ DISAGREEMENT = 0.5
 PSEUDO_PAIRS = 10.0
 """Weight of that expectation, in pairs."""
 
-_INSIDE = 0.9
+INSIDE = 0.9
+"""How near to the margin an alternative of the safe side may lie; affects power only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class Contrast:
         return self._safe(self.max_harm_alone, statistics.SAFE_STEPS[0])
 
     def _safe(self, test: Test, step: float) -> float:
-        return test.log_e_value(min(test.rate * step, _INSIDE * test.boundary))
+        return test.log_e_value(min(test.rate * step, INSIDE * test.boundary))
 
 
 def against_bound(bound: float, count: Count, *, bounded: bool) -> Contrast:

@@ -21,9 +21,11 @@ from agentrelease.engine.absorbing import course_of, ledger_of
 if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease
     from agentrelease.api.status import ReleaseStatus
+    from agentrelease.core.assess import Assessment
     from agentrelease.core.chain import Entry
     from agentrelease.core.decision import Decision
     from agentrelease.core.ledger import Ledger
+    from agentrelease.core.steps import Step
     from agentrelease.engine.outside import Outside
     from agentrelease.engine.reading import Sight
     from agentrelease.engine.rebuilding import Regained
@@ -103,11 +105,7 @@ class Record:
         freezes = self._decision.intended.weight >= ALL and intent.exposure(self._release).weight < ALL
         if freezes:
             course = course and course.then("frozen")
-        fresh = ledger.enter_phase(at)
-        entered: tuple[object, ...] = ("enter", at)
-        if step.cause == "GuardrailBreached" or step.move in INTERVENTIONS:
-            names, answered = (sorted(found.breached), found.answered) if found else ([], {})
-            fresh, entered = ledger.forgiven(names, at, answered), ("forgive", at, names, answered)
+        fresh, entered = begun_anew(step, found, ledger, at)
         update = _kept(fresh, course and course.then(*entered))
         if freezes:
             update["reference"] = write_reference(ledger)
@@ -158,6 +156,16 @@ class Record:
         )
 
 
+def begun_anew(
+    step: Step, found: Assessment | None, ledger: Ledger, at: float
+) -> tuple[Ledger, tuple[object, ...]]:
+    """Return the ledger of the fresh window that a step begins, and the step's words in the course."""
+    if step.cause != "GuardrailBreached" and step.move not in INTERVENTIONS:
+        return ledger.enter_phase(at), ("enter", at)
+    names, answered = (sorted(found.breached), found.answered) if found else ([], {})
+    return ledger.forgiven(names, at, answered), ("forgive", at, names, answered)
+
+
 def _restored(release: AgentRelease, regained: Regained) -> dict[str, object]:
     """Return evidence that was rebuilt while nothing is judged; nothing while it is not there yet."""
     course = Course.from_json(release.status.course)
@@ -173,4 +181,4 @@ def _kept(ledger: Ledger, course: Course | None) -> dict[str, object]:
     }
 
 
-__all__ = ["Record"]
+__all__ = ["Record", "begun_anew"]

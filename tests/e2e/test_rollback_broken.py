@@ -10,16 +10,19 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 import yaml
 from tests.support import breakage
 from tests.support.breakage import Broken, Scene, rollback_write
 from tests.support.fault_proxy import proxying
 from tests.support.fault_rules import Point, Rule, crash
+from tests.support.gateway import eventually
 from tests.support.onlooker import looking_on, nothing, unreached
-from tests.support.world import AGENT, EXAMPLES, MOMENT, kubectl, world
+from tests.support.world import AGENT, EXAMPLES, MOMENT, World, kubectl, world
 
 from agentrelease.edges import kinds
 from agentrelease.engine.ports import Ref
@@ -41,6 +44,7 @@ COHORT = {"name": "internal", "cohort": INTERNAL, "autonomy": "suggestion-only",
 HALF = {"name": "half", "weight": 50, "autonomy": "limited-action", "minDuration": "1h"}
 """Points of exposure at which a good candidate stays."""
 
+GAUGE = "agentrelease_operator_rollback_incomplete_seconds{"
 ROUTE, FLAGS, FLAGS_OF = "route", "flags", "support-flags"
 BY_ORDER = (
     (HALF, Broken(breakage.prometheus_stopped, "telemetry cannot show")),
@@ -55,7 +59,7 @@ BY_BREACH = (
     (HALF, Broken(breakage.route_never_accepted)),
     (HALF, Broken(breakage.route_writes_fail, "the route still", ROUTE)),
     (HALF, Broken(breakage.flag_writes_fail, "the flags still allow limited-action", FLAGS)),
-    (HALF, Broken(breakage.status_writes_fail)),
+    (HALF, Broken(breakage.status_writes_fail, told=False)),
 )
 
 
@@ -119,7 +123,34 @@ async def goes_down(scene: Scene, revision: str, broken: Broken) -> None:
         await onlooker.until(lambda: nothing(onlooker.given(revision)), "both go down")
     if broken.incomplete:
         await scene.here.until(lambda r: broken.incomplete in incomplete(r), f"told: {broken.incomplete}")
+        await rises(scene.here)
         assert (await scene.here.release()).status.phase == "RollingBack"
+    elif broken.told:
+        await scene.here.in_phase("RolledBack")
+
+
+async def incomplete_for(here: World) -> float:
+    """Seconds for which the rollback has been incomplete, as the operator itself exports them."""
+    starts = [line for line in here.operator_log() if line.get("event") == "operator starts"]
+    url = f"http://127.0.0.1:{starts[-1]['port']}/metrics"
+    async with aiohttp.ClientSession(trust_env=False) as session, session.get(url) as reply:
+        lines = (await reply.text()).splitlines()
+    (line,) = [line for line in lines if line.startswith(GAUGE)]
+    return float(line.rpartition(" ")[2])
+
+
+async def rises(here: World) -> None:
+    """Wait until the number is above zero, and above what it was then."""
+
+    async def above(least: float) -> float:
+        return seconds if (seconds := await incomplete_for(here)) > least else 0.0
+
+    seconds = await eventually(partial(above, 0.0), "a number says how long", MOMENT)
+    await eventually(partial(above, seconds), "it rises", MOMENT)
+
+
+async def none_incomplete(here: World) -> bool:
+    return await incomplete_for(here) == 0.0
 
 
 async def _users_meet_only_observers(scene: Scene, revision: str) -> None:
@@ -136,6 +167,7 @@ async def is_over(scene: Scene, revision: str) -> None:
     """Nothing is given to the candidate, nobody meets it, nothing ever rose, and nothing is missing."""
     release = await scene.here.in_phase("RolledBack")
     assert incomplete(release) == ""
+    await eventually(partial(none_incomplete, scene.here), "the number is zero", MOMENT)
     assert release.status.refused[-1].revision == revision
     assert nothing(scene.onlooker.given(revision))
     await scene.onlooker.nobody_meets(revision)
@@ -161,7 +193,7 @@ async def test_a_breach_is_answered_whatever_is_broken(scene: Scene) -> None:
 
 
 WITHIN = ("--timeout=120s",)
-WRITES = {"flags", "route", "status: RollingBack", "status: RolledBack"}
+WRITES = ["flags", "route", "status: RollingBack", "status: RolledBack"]
 """The writes of a rollback, in their order."""
 
 
@@ -169,19 +201,19 @@ async def test_killed_at_every_write_of_a_rollback_the_next_operator_ends_it(sce
     for number, point in enumerate(Point):
         revision = await exposed(scene, number, HALF)
         killed = await _killed_at_every_write(scene, revision, point)
-        assert killed - {"decision log"} == WRITES, point
+        assert [write for write in killed if write != "decision log"] == WRITES, point
         await is_over(scene, revision)
 
 
-async def _killed_at_every_write(scene: Scene, revision: str, point: Point) -> set[str]:
+async def _killed_at_every_write(scene: Scene, revision: str, point: Point) -> list[str]:
     """Order a rollback, kill an operator at each of its writes once, and say at which."""
-    here, killed = scene.here, set[str]()
+    here, killed = scene.here, list[str]()
 
     def fatal(seen: Seen) -> bool:
         return rollback_write(seen) not in {"", *killed}
 
     async def kill(exchange: Exchange) -> None:
-        killed.add(rollback_write(exchange.seen))
+        killed.append(rollback_write(exchange.seen))
         await crash(point, lambda: os.killpg(here.operators[-1].pid, signal.SIGKILL))(exchange)
 
     scene.proxy.add(Rule(fatal, kill, times=None))

@@ -1,7 +1,8 @@
 """Real things of a world that break while a context lasts, and are whole again after it.
 
 ``Broken`` says what a rollback can't do in the meantime: which side stays as it was, and which words its
-``RollbackIncomplete`` must have then (none: it may be complete).
+``RollbackIncomplete`` must have then. Without any it ends although the dependency is broken, unless
+nothing can be ``told`` because the status itself can't be written.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class Broken:
     breaking: Callable[[Scene], AbstractAsyncContextManager[None]]
     incomplete: str = ""
     stuck: str = ""
+    told: bool = True
 
     @property
     def name(self) -> str:

@@ -122,7 +122,7 @@ class _Reading:
             return Desired(status.candidate.digest, wanted) if status.candidate.revision == wanted else None
         if status.previous is not None and status.previous.revision == wanted:
             where = await self._previous()
-            if where is None or where.revision == wanted or where.problem:
+            if where is None or where.revision == wanted:
                 return None
         try:
             digest = await self._out.releases.promoted(self._release, wanted)

@@ -115,6 +115,17 @@ def test_between_blocks_only_what_is_forbidden_at_the_level_is_an_alarm() -> Non
     assert ledger.alarmed(made, {}, 61.0, Autonomy.OBSERVE) == ledger
 
 
+def test_history_that_comes_late_leaves_the_half_pair_that_the_ledger_waits_with() -> None:
+    made = plan()
+    history = [Block(0.0, 60.0, {"failures": {"": Cell(None, Count(570, 50))}})]
+    first = Ledger.new(made, 60.0).warmed(made, history, "replayed")
+    assert first.metrics["failures"].scatter.waiting == Count(570, 50)
+    own = absorbed(made, [block(1, {"failures": {"": ((30, 3), (570, 57))}})])
+    late = own.warmed(made, history, "replayed")
+    assert late.metrics["failures"].scatter.waiting == Count(570, 57)
+    assert late.origin == "replayed"
+
+
 def test_a_new_phase_forgets_safety_and_samples_and_remembers_harm(steady) -> None:
     made = plan(required=("tier=high",))
     before = absorbed(made, [block(n, {"failures": {"tier=high": ((30, 5), (570, 57))}}) for n in range(20)])

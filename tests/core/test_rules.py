@@ -116,6 +116,14 @@ def test_what_is_left_of_a_withdrawal_is_named_and_taken_back() -> None:
     )
 
 
+def test_a_phase_that_was_intended_and_not_written_is_written_by_who_may() -> None:
+    """Its author may have died in between; a replica that doesn't lead, or a halt, raises nothing."""
+    s = replace(standing(confirmedAt=0.0, activeSeconds=0.0), live=Live(NOTHING, traffic="not written"))
+    assert decide(s, NOW).direction is Direction.RAISE
+    for forbidden in ({"leading": False}, {"halt": "somebody halted all agents"}):
+        assert decide(with_(s, forbidden), NOW).direction is Direction.KEEP
+
+
 def test_missing_evidence_is_borne_for_the_hold_budget_and_is_no_verdict_on_the_bundle() -> None:
     dark = {"blind": "Prometheus is away", "assessment": None}
     borne = decide(with_(standing(blindSince=NOW - 9.0), dark), NOW)
@@ -181,8 +189,11 @@ def test_a_raise_from_outside_is_taken_back_and_a_lowering_is_left() -> None:
 def test_a_phase_is_entered_from_loading_only_when_its_telemetry_is_seen() -> None:
     s = replace(standing(**LOADING), live=Live(NOTHING))
     assert decide(s, NOW).step.phase == 0
+    waiting = with_(s, {"slot": {"available": False, "problem": "0 of 2 pods are ready"}})
+    assert decide(waiting, NOW).step.reason == "0 of 2 pods are ready"
+    assert decide(with_(waiting, {"slot": {"problem": ""}}), NOW).step.reason == "the slot is loading"
     for missing in (
-        {"slot": {"available": False, "problem": "0 of 2 pods are ready"}},
+        {"slot": {"available": False}},
         {"slot": {"revision": "support-other"}},
         {"slot": None},
         {"measured": {"reporting": False}},

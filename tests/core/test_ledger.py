@@ -13,6 +13,7 @@ from tests.core.conftest import absorbed, block, event, guardrail, plan
 from agentrelease.api.vocabulary import Autonomy
 from agentrelease.core.evidence import Absolute, Block, Cell, Concurrent, Count, Frozen, Paired
 from agentrelease.core.ledger import Ledger
+from agentrelease.core.reference import read_reference, write_reference
 from agentrelease.core.standing import harm_of, log_safety, stand
 from agentrelease.core.wealth import UNIT, Onset
 
@@ -271,3 +272,14 @@ def test_a_policy_that_gains_or_loses_a_metric_keeps_the_rest(steady) -> None:
         fresh = harm_of(wider.tested[1], ledger.metrics["slow"], ledger.waiting)
         assert fresh.log_evidence == pytest.approx(0.0, abs=2e-3)
     assert before.covering(wider).covering(plan()).metrics == before.metrics
+
+
+def test_the_record_of_stable_is_the_longer_of_this_phase_and_of_all_before_it(steady) -> None:
+    whole = absorbed(plan(), steady(20, (30, 3)))
+    over = whole.enter_phase(1200.0)
+    long, short = read_reference(write_reference(whole)), read_reference(write_reference(over))
+    assert long["failures"][""] == Count(20 * 570, 20 * 57)
+    assert short["failures"][""].n > 570
+    assert write_reference(Ledger.new(plan(), 0.0)) == ""
+    for unreadable in ("", "no JSON", "[]", '{"failures": {"": 3}}'):
+        assert read_reference(unreadable) == {}

@@ -8,12 +8,14 @@ import pytest
 from tests.support.situations import NOW, judged, standing, with_
 from tests.support.stage import SPEC
 
+from agentrelease.api.status import Watching
 from agentrelease.api.vocabulary import Action, Autonomy
 from agentrelease.core import intent
 from agentrelease.core.decision import Direction, decide
 from agentrelease.core.exposure import NOTHING
-from agentrelease.core.situation import Live
+from agentrelease.core.situation import Desired, Live, Situation
 from agentrelease.core.steps import Move
+from agentrelease.core.watch import notified
 
 
 def test_what_was_taken_comes_back_level_by_level_and_only_in_an_open_window() -> None:
@@ -74,3 +76,38 @@ def test_without_a_time_to_drain_everybody_is_cut_at_once(of: dict[str, str]) ->
     assert found.intended == NOTHING
     assert found.status.candidate is not None
     assert found.status.candidate.drain_until == 0.0
+
+
+def serving(**status: object) -> Situation:
+    """The bundle of the spec serves, and is watched; nothing is on its way."""
+    s = standing()
+    stable = s.release.status.stable
+    assert stable is not None
+    mine = stable.model_copy(update={"revision": s.desired.revision, "digest": s.desired.digest})
+    watch = Watching(since=NOW - 60.0)
+    new = s.release.status.model_copy(update={"candidate": None, "stable": mine, "watch": watch, **status})
+    return replace(s, release=s.release.model_copy(update={"status": new}), live=Live(NOTHING))
+
+
+def test_ready_reconciling_and_stalled_say_which_of_three_a_release_is() -> None:
+    unread = replace(serving(), desired=Desired("sha256:" + "c" * 64, "support-next"), claim="taken")
+    for s, is_so in ((serving(), "Ready"), (standing(), "Reconciling"), (unread, "Stalled")):
+        told = {one.type: one.status for one in decide(s, NOW).status.conditions}
+        assert [kind for kind in ("Ready", "Reconciling", "Stalled") if told[kind] == "True"] == [is_so]
+
+
+def test_who_is_promoted_keeps_what_the_last_phase_holds_lower() -> None:
+    high = [{"match": {"risk_tier": "high"}, "autonomy": "suggestion-only"}]
+    phases = [*SPEC["phases"][:-1], SPEC["phases"][-1] | {"strata": high}]
+    release = standing(spec={"phases": phases}).release
+    (kept,) = intent.final_strata(release, Autonomy.FULL_ACTION)
+    assert (kept.match, kept.autonomy) == ({"risk_tier": "high"}, Autonomy.SUGGESTION_ONLY)
+    assert intent.final_strata(release, Autonomy.SUGGESTION_ONLY) == []
+    assert intent.final_autonomy(release) is Autonomy.FULL_ACTION
+
+
+def test_a_mild_guardrail_tells_of_what_serves_and_changes_nothing() -> None:
+    assert notified(serving()) == ""
+    told = notified(replace(serving(), assessment=judged(12, 15, Action.NOTIFY)))
+    assert told.startswith("failures is worse than")
+    assert notified(replace(standing(), assessment=judged(12, 15, Action.NOTIFY))) == ""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from agentrelease.api.phase import Phase
 from agentrelease.api.vocabulary import Autonomy
 from agentrelease.core.audience import EVERYBODY, EXTERNAL, INTERNAL, of_candidate, of_stable
 from agentrelease.core.counters import Sample
-from agentrelease.core.exposure import NOTHING, Cohort, Exposure
+from agentrelease.core.exposure import NOTHING, Cohort, Exposure, Permission, Stratum
 from agentrelease.core.in_effect import difference, reported
 from agentrelease.core.series import Series
 
@@ -63,5 +65,12 @@ def test_another_level_than_intended_is_said() -> None:
     assert difference({("", ""): Autonomy.SUGGESTION_ONLY}, intended) == ""
     assert difference({("", ""): Autonomy.OBSERVE}, intended) == (
         "the agents report observe, intended is suggestion-only"
+    )
+    tier = {("high", ""): Autonomy.OBSERVE}
+    assert difference(tier, intended) == "the agents report observe, intended is suggestion-only"
+    held = replace(intended, strata=(Stratum((("risk_tier", "high"),), Permission(Autonomy.OBSERVE)),))
+    assert difference(tier, held) == ""
+    assert difference({("high", ""): Autonomy.LIMITED_ACTION}, held) == (
+        "the agents report limited-action for risk_tier=high, intended is observe"
     )
     assert difference({}, intended) == "no agent of the candidate reports its autonomy"

@@ -106,6 +106,17 @@ def test_counted_nothing_is_known_and_proves_nothing(steady) -> None:
     assert log_safety(ledger.metrics["failures"]) == 0.0
 
 
+@pytest.mark.parametrize("bound", [{}, {"ceiling": 0.3}])
+@pytest.mark.parametrize("strata", [("",), ("tier=high", "tier=low")])
+def test_wealth_begins_at_one_however_it_is_shared_out(bound, strata) -> None:
+    """More would be evidence of harm that nobody saw, and a promise that is not kept."""
+    made = plan(guardrail(**bound))
+    nothing = block(0, {"failures": dict.fromkeys(strata, ((0, 0), (0, 0)))})
+    for ledger in (Ledger.new(made, 0.0), absorbed(made, [nothing])):
+        evidence = harm_of(made.tested[0], ledger.metrics["failures"], ledger.waiting).log_evidence
+        assert evidence == pytest.approx(0.0, abs=1e-3)
+
+
 def test_between_blocks_only_what_is_forbidden_at_the_level_is_an_alarm() -> None:
     made = plan(guardrail(), event(when_autonomy=frozenset({Autonomy.OBSERVE})))
     ledger = absorbed(made, [block(0, {}, events={"forbidden": 0})])

@@ -88,3 +88,14 @@ def test_a_margin_that_no_number_of_tasks_excludes_is_said_so() -> None:
     seen, margin = Seen(Count(90, 9), Count(0, 0)), Margin(1.0, 0.05)
     assert "however many tasks there are" in words.collecting(margin, seen, float("inf"))
     assert words.collecting(margin, seen, 1200).endswith("about 1,200 more candidate tasks are needed")
+
+
+def test_a_stratum_that_is_only_watched_says_no_evidence_of_safety() -> None:
+    made = plan()
+    cells = {"failures": {"tier=low": ((30, 3), (570, 57)), "tier=high": ((30, 3), (570, 57))}}
+    ledger = absorbed(made, [block(n, cells) for n in range(20)])
+    whole, *strata = assess(made, ledger, ledger.through + 1.0, Requirements()).metrics
+    assert whole.safe_evidence > 0.0
+    assert [(one.stratum, one.safe_evidence, one.needed) for one in strata] == [
+        ("tier=high", 0.0, 0.0), ("tier=low", 0.0, 0.0),
+    ]  # fmt: skip

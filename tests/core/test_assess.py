@@ -122,6 +122,8 @@ def test_an_event_line_says_what_was_seen_and_since_when_nothing_was() -> None:
     dirty = absorbed(made, [block(9, {}, events={"forbidden": 2})])
     (passed,), (harmed,) = judged(made, clean).metrics, judged(made, dirty).metrics
     (dark,) = judged(made, clean, late=300.0).metrics
+    assert (passed.harm_evidence, passed.harm_bound, passed.safe_evidence) == (0.0, 0.0, 0.0)
+    assert (passed.safe_bound, passed.needed) == (0.0, 0.0), "it counts, and tests nothing"
     assert (passed.verdict, passed.why) == (MetricVerdict.PASS, "0 forbidden at observe; one is enough")
     assert (harmed.verdict, harmed.why) == (MetricVerdict.HARM, "2 forbidden at observe; one is enough")
     assert (dark.verdict, dark.why) == (MetricVerdict.BLIND, "no usable evidence of forbidden")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.support.situations import HALF, LOADING, NOW, WITHDRAWING, judged, standing, with_
@@ -13,7 +15,7 @@ from agentrelease.api.vocabulary import Action, Autonomy
 from agentrelease.core import intent
 from agentrelease.core.decision import Direction, decide
 from agentrelease.core.exposure import NOTHING
-from agentrelease.core.situation import Desired, Live
+from agentrelease.core.situation import Desired, Live, Situation
 from agentrelease.core.steps import Move
 
 
@@ -47,6 +49,58 @@ def test_whatever_is_missing_holds_the_candidate_where_it_is(name: str) -> None:
     assert (found.step.move, found.step.cause) == (Move.KEEP, cause)
     assert found.intended == intent.exposure(s.release)
     assert found.direction is not Direction.RAISE
+
+
+def overdue(then: str, **phase: str) -> dict[str, Any]:
+    """Return a spec in which the phase ``half`` was to be decided long ago."""
+    phases = deepcopy(SPEC["phases"])
+    phases[HALF] |= {"deadline": "60s", "onDeadline": then, **phase}
+    return {"phases": phases}
+
+
+BREACHES = {
+    "pause": (Action.PAUSE, "HeldByGuardrail"),
+    "requireApproval": (Action.REQUIRE_APPROVAL, "ApprovalRequired"),
+    "notify": (Action.NOTIFY, "GuardrailBreached"),
+}
+DEADLINES = {"hold": "DeadlinePassed", "requireApproval": "ApprovalRequired"}
+MILD = [*(("breach", name) for name in BREACHES), *(("deadline", name) for name in DEADLINES)]
+
+
+def mildly(kind: str, name: str, **candidate: Any) -> Situation:
+    """A candidate that is held by a guardrail or a passed deadline, and by nothing else."""
+    if kind == "deadline":
+        return standing(spec=overdue(name), **candidate)
+    return with_(standing(**candidate), {"assessment": judged(bad=12, minutes=15, action=BREACHES[name][0])})
+
+
+@pytest.mark.parametrize(("kind", "name"), MILD)
+def test_a_mild_breach_and_a_patient_deadline_hold(kind: str, name: str) -> None:
+    found = decide(mildly(kind, name), NOW)
+    cause = DEADLINES[name] if kind == "deadline" else BREACHES[name][1]
+    assert (found.step.move, found.step.cause) == (Move.KEEP, cause)
+    assert found.direction is not Direction.RAISE
+
+
+@pytest.mark.parametrize(("kind", "name"), MILD)
+def test_neither_stops_what_takes_exposure_back(kind: str, name: str) -> None:
+    s = mildly(kind, name)
+    raised = with_(s, {"live": Live(replace(intent.exposure(s.release), weight=90.0))})
+    assert decide(raised, NOW).step.cause == "DriftUndone"
+    blind = with_(mildly(kind, name, blindSince=NOW - 86_400), {"blind": "Prometheus is away"})
+    assert decide(blind, NOW).step.move is Move.DRAIN
+    unknown = decide(with_(s, {"live": Live(None)}), NOW)
+    assert not unknown.step.running, "no clock runs while nobody knows what is live"
+
+
+@pytest.mark.parametrize("name", BREACHES)
+def test_a_mild_breach_does_not_keep_a_phase_beyond_its_deadline(name: str) -> None:
+    s = with_(
+        standing(spec=overdue("rollback")),
+        {"assessment": judged(bad=12, minutes=15, action=BREACHES[name][0])},
+    )
+    found = decide(s, NOW)
+    assert (found.step.move, found.step.cause) == (Move.WITHDRAW, "DeadlinePassed")
 
 
 ENDS = {

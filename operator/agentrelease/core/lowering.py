@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 from agentrelease.api.status import Outcome, Stage
 from agentrelease.api.vocabulary import Action, Autonomy, OnDeadline
 from agentrelease.core import draining, edits
-from agentrelease.core.assess import Verdict
 from agentrelease.core.interventions import intervene, one_back, settling
-from agentrelease.core.steps import APPROVAL_REQUIRED, Move, Step, candidate_of, withdraw
+from agentrelease.core.steps import Move, Step, candidate_of, withdraw
 
 if TYPE_CHECKING:
     from agentrelease.core.exposure import Exposure
@@ -144,14 +143,8 @@ def breach(s: Situation, _now: float) -> Step | None:
             return withdraw(Outcome.ROLLED_BACK, "GuardrailBreached", why)
         case Action.STEP_BACK | Action.LOWER_AUTONOMY | Action.REDUCE_TOOLS | Action.FALLBACK_MODEL:
             return intervene(s, action, why)
-        case Action.REQUIRE_APPROVAL:
-            return Step(Move.KEEP, APPROVAL_REQUIRED, why)
-        case Action.PAUSE:
-            return Step(Move.KEEP, "HeldByGuardrail", why)
-        case _:  # notify: somebody is told; that alone changes nothing
-            if assessment.verdict is Verdict.PROMOTE:
-                return None
-            return Step(Move.KEEP, "GuardrailBreached", why, running=True)
+        case _:  # it only holds, or tells: that may stop nothing that lowers
+            return None
 
 
 def budget_spent(s: Situation, now: float) -> Step | None:
@@ -167,24 +160,28 @@ def budget_spent(s: Situation, now: float) -> Step | None:
 
 
 def deadline(s: Situation, now: float) -> Step | None:
-    candidate = candidate_of(s)
-    if candidate.stage is not Stage.RUNNING:
+    """A phase that was not decided in time ends where the release says so; ``raising.overdue`` holds."""
+    why = overdue(s, now)
+    if not why:
         return None
-    phase = s.release.spec.phases[candidate.phase_index]
-    if phase.deadline is None or now - candidate.entered_at < phase.deadline.seconds:
-        return None
-    why = f"phase {phase.name} was not decided within {phase.deadline}"
-    match phase.on_deadline:
+    match s.release.spec.phases[candidate_of(s).phase_index].on_deadline:
         case OnDeadline.ROLLBACK:
             return withdraw(Outcome.ROLLED_BACK, "DeadlinePassed", why)
         case OnDeadline.STEP_BACK:
             return one_back(s, "DeadlinePassed", why)
-        case OnDeadline.REQUIRE_APPROVAL:
-            if candidate.approval_asked and not s.approval:
-                return None
-            return Step(Move.KEEP, APPROVAL_REQUIRED, f"{why}; {s.approval}" if s.approval else why)
         case _:
-            return Step(Move.KEEP, "DeadlinePassed", why)
+            return None
+
+
+def overdue(s: Situation, now: float) -> str:
+    """Say that the candidate's phase was not decided before its deadline; empty where it has time."""
+    candidate = candidate_of(s)
+    if candidate.stage is not Stage.RUNNING:
+        return ""
+    phase = s.release.spec.phases[candidate.phase_index]
+    if phase.deadline is None or now - candidate.entered_at < phase.deadline.seconds:
+        return ""
+    return f"phase {phase.name} was not decided within {phase.deadline}"
 
 
 def edited(s: Situation, _now: float) -> Step | None:

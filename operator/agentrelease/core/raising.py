@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agentrelease.api.status import Stage
-from agentrelease.core import intent
+from agentrelease.api.vocabulary import Action, OnDeadline
+from agentrelease.core import intent, lowering
 from agentrelease.core.assess import Verdict
 from agentrelease.core.gates import next_phase
-from agentrelease.core.steps import Move, Step, candidate_of
+from agentrelease.core.steps import APPROVAL_REQUIRED, Move, Step, candidate_of
 
 if TYPE_CHECKING:
     from agentrelease.core.situation import Situation
@@ -24,6 +25,32 @@ def held(s: Situation, _now: float) -> Step | None:
         if why:
             return Step(Move.KEEP, cause, why)
     return None
+
+
+def breached(s: Situation, _now: float) -> Step | None:
+    """A guardrail that takes nothing but lets nothing more be given."""
+    if s.assessment is None or candidate_of(s).stage is not Stage.RUNNING or s.assessment.blinded:
+        return None
+    match s.assessment.action:
+        case Action.REQUIRE_APPROVAL:
+            return Step(Move.KEEP, APPROVAL_REQUIRED, s.assessment.reason)
+        case Action.PAUSE:
+            return Step(Move.KEEP, "HeldByGuardrail", s.assessment.reason)
+        case _:
+            return None
+
+
+def overdue(s: Situation, now: float) -> Step | None:
+    """A phase whose deadline has passed waits for a person, or for evidence as well as one."""
+    why = lowering.overdue(s, now)
+    if not why:
+        return None
+    candidate = candidate_of(s)
+    if s.release.spec.phases[candidate.phase_index].on_deadline is not OnDeadline.REQUIRE_APPROVAL:
+        return Step(Move.KEEP, "DeadlinePassed", why)
+    if candidate.approval_asked and not s.approval:
+        return None
+    return Step(Move.KEEP, APPROVAL_REQUIRED, f"{why}; {s.approval}" if s.approval else why)
 
 
 def loading(s: Situation, _now: float) -> Step | None:
@@ -82,6 +109,8 @@ def collecting(s: Situation, _now: float) -> Step | None:
     phase = s.release.spec.phases[candidate.phase_index]
     assert assessment is not None
     if assessment.verdict is not Verdict.PROMOTE:
+        if assessment.action is not None:  # notify: somebody is told; that alone changes nothing
+            return Step(Move.KEEP, "GuardrailBreached", assessment.reason, running=True)
         whose = "" if phase.cohort is None else " (of the cohort's own tasks; no others count here)"
         return Step(Move.KEEP, "Collecting", f"{assessment.reason}{whose}", running=True)
     if candidate.active_seconds < phase.min_duration.seconds:

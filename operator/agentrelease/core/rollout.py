@@ -44,6 +44,8 @@ _WITH_CANDIDATE: tuple[Callable[[Situation, float], Step | None], ...] = (
     lowering.edited,
     lowering.deadline,
     drift.drifted,
+    raising.breached,
+    raising.overdue,
     raising.held,
     raising.loading,
     raising.unconfirmed,

@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from agentrelease.api.status import Stage
+from agentrelease.core import intent
 from agentrelease.core.decision import Direction, decide
 from agentrelease.core.steps import Move
 from agentrelease.engine.acting import Acting
-from agentrelease.engine.ports import Unusable
+from agentrelease.engine.ports import ClusterError, Unusable
 from agentrelease.engine.queue import Band
 from agentrelease.engine.reading import Sight, read
 
@@ -65,6 +67,8 @@ async def _look(outside: Outside, release: AgentRelease) -> Result:
 async def _act(outside: Outside, sight: Sight, decision: Decision, acting: Acting) -> Result:
     release = sight.situation.release
     if decision.direction is Direction.LOWER:
+        if await _outrun(outside, sight, decision):
+            return Result(0.0, Band.LOWER)
         return Result(0.2 if await acting.lower() else 0.0, Band.LOWER)
     if sight.epoch is None:
         return Result()
@@ -75,6 +79,32 @@ async def _act(outside: Outside, sight: Sight, decision: Decision, acting: Actin
         return Result(0.1, Band.CHANGE)
     await acting.keep(sight.epoch)
     return Result(0.2, Band.CHANGE) if decision.step.move is Move.FINISH else Result()
+
+
+async def _outrun(outside: Outside, sight: Sight, decision: Decision) -> bool:
+    """Whether the levers show more than intended only because the intent has changed since it was read.
+
+    Who leads writes a raise into the status before the levers. Another process that read the one before and
+    the others after it would take for drift what was meant, and its lowering would be left in place. What
+    anybody asked to be lowered waits for nothing, nor does a release that can't be read again.
+    """
+    release, candidate = sight.situation.release, sight.situation.release.status.candidate
+    withdrawing = candidate is not None and candidate.stage is Stage.WITHDRAWING
+    if withdrawing or decision.step.move not in (Move.KEEP, Move.RECOVER):
+        return False
+    try:
+        now = await outside.releases.get(release.key)
+    except (ClusterError, Unusable):
+        return False
+    return (
+        now is not None
+        and now.resource_version != release.resource_version
+        and _intends_otherwise(now, release)
+    )
+
+
+def _intends_otherwise(now: AgentRelease, before: AgentRelease) -> bool:
+    return now.status.stable != before.status.stable or intent.exposure(now) != intent.exposure(before)
 
 
 async def _tidy(outside: Outside, release: AgentRelease) -> bool:

@@ -1,6 +1,8 @@
 """kopf feeds us from the real API server, writes nothing, and outlives what goes wrong there."""
 
 import asyncio
+import gc
+import warnings
 from contextlib import asynccontextmanager
 
 import pytest
@@ -63,6 +65,15 @@ async def feeding(credentials, *watched, namespaces=(), to=None):
         feed.stop.set()
         async with asyncio.timeout(PATIENCE):
             await task
+
+
+@pytest.fixture(autouse=True)
+def _leaves_no_session_of_kopf_to_later_tests():
+    """kopf may still be connecting when it is stopped, and leaves that session to the end of its process."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from tests.support.gateway import eventually
+from tests.support.world import MOMENT
 
 from agentrelease.api.vocabulary import Autonomy
 from agentrelease.core.chain import Link, check
@@ -29,9 +32,14 @@ async def _none_of(here: World, revision: str) -> None:
     assert not await here.mirrors()
 
 
-def _explained(here: World, head: LogHead | None) -> None:
+async def _explained(here: World, head: LogHead | None) -> None:
     """Every decision on the operator's stdout comes out again bit for bit, and none is missing."""
-    told = [line for line in here.operator_log() if line.get("event") == STREAM]
+
+    async def told_up_to_head() -> list[dict[str, Any]] | None:
+        lines = [line for line in here.operator_log() if line.get("event") == STREAM]
+        return lines if any(head and line["id"] == head.id for line in lines) else None
+
+    told = await eventually(told_up_to_head, "what the status says was decided is told", MOMENT)
     links = [Link.of(line["entry"], line["hash"]) for line in told]
     assert check([link for link in links if head and link.sequence <= head.sequence], head) == ()
     assert [entry["id"] for line in told if not explain(entry := line["entry"]).reproduced] == []
@@ -67,7 +75,7 @@ async def test_good_is_promoted_bad_is_rolled_back_and_stays_refused_and_its_fix
 
     fixed = await here.apply("v3-fixed.yaml")
     release = await here.promoted(fixed)
-    _explained(here, release.status.decision)
+    await _explained(here, release.status.decision)
 
 
 async def test_going_back_to_the_stable_bundle_in_mid_rollout_returns_at_once_without_a_rollout(

@@ -5,7 +5,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from tests.support.effects import ROLLBACK, look_until_killed, on_stage, pod
+from tests.support.effects import ROLLBACK, on_stage, pod, undone_though_killed
 from tests.support.stage import AGENT, NAMESPACE, Behaviour
 
 from agentrelease.core.compensation import PART
@@ -73,12 +73,7 @@ async def test_a_process_killed_at_any_write_goes_on_with_the_same_keys(tmp_path
             revision = await scene.candidate()
             effects = [scene.act("ticket.comment", "write", f"s{n}") for n in range(3)]
             await scene.roll_back(revision)
-            killed = await look_until_killed(scene, number)
-            await scene.process()
-            account = await scene.settle(revision)
-            assert sorted(one["id"] for one in scene.ledger.undone.values()) == sorted(effects)
-            assert (account["state"], account["undone"]) == ("Done", 3)
-            if not killed:
+            if not await undone_though_killed(scene, number, revision, effects):
                 assert number > 4
                 return
     raise AssertionError("it never came to its end")

@@ -4,7 +4,7 @@ from copy import deepcopy
 from datetime import UTC, datetime
 
 import pytest
-from tests.support.effects import ROLLBACK, Ledger, look_until_killed, on_stage
+from tests.support.effects import ROLLBACK, Ledger, on_stage, undone_though_killed
 from tests.support.stage import AGENT, NAMESPACE, Behaviour
 
 from agentrelease.edges import kinds
@@ -70,12 +70,7 @@ async def test_a_process_killed_at_any_write_undoes_each_effect_under_one_key(sc
     for number in range(1, 40):
         scene.cluster.objects, scene.now, scene.ledger = deepcopy(stored), then, Ledger()
         await scene.process()
-        killed = await look_until_killed(scene, number)
-        await scene.process()
-        account = await scene.settle(revision)
-        assert sorted(one["id"] for one in scene.ledger.undone.values()) == sorted(effects)
-        assert (account["state"], account["undone"]) == ("Done", 3)
-        if not killed:
+        if not await undone_though_killed(scene, number, revision, effects):
             assert number > 4
             return
     raise AssertionError("it never came to its end")

@@ -246,3 +246,13 @@ async def look_until_killed(scene, number):
 
 async def nothing(verb, ref):
     """Let every request through."""
+
+
+async def undone_though_killed(scene, number, revision, effects):
+    """Kill the process at a write; the next undoes each effect once. Return whether it came to that."""
+    killed = await look_until_killed(scene, number)
+    await scene.process()
+    account = await scene.settle(revision)
+    assert sorted(one["id"] for one in scene.ledger.undone.values()) == sorted(effects)
+    assert (account["state"], account["undone"]) == ("Done", len(effects))
+    return killed

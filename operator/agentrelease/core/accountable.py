@@ -10,8 +10,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING
+
+from agentrelease.core.instants import unix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,4 +74,4 @@ def taken_back(release: AgentRelease, revision: str, since: float) -> TakenBack 
 
 
 def _moment(at: str) -> float:
-    return datetime.fromisoformat(at).timestamp() if at else 0.0
+    return unix(at) if at else 0.0

@@ -15,5 +15,10 @@ def exact_stamp(now: float) -> str:
     return _written(now, "milliseconds")
 
 
+def unix(written: str) -> float:
+    """Return what such a moment is in unix seconds."""
+    return datetime.fromisoformat(written).timestamp()
+
+
 def _written(now: float, precision: str) -> str:
     return datetime.fromtimestamp(now, UTC).isoformat(timespec=precision).replace("+00:00", "Z")

@@ -6,12 +6,12 @@ Never on the safety path: everything here is queued or counted, nothing is await
 from __future__ import annotations
 
 import time
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import structlog
 
 from agentrelease.core.decision import Direction
+from agentrelease.core.instants import unix
 from agentrelease.core.steps import STABLE_UNKNOWN, Move
 from agentrelease.edges.events import Severity, Told
 from agentrelease.edges.kinds import AGENT_RELEASE
@@ -117,7 +117,7 @@ class DecisionRecorder:
     def stands(self, release: AgentRelease) -> None:
         """Measure how long a rollback has been incomplete; goes on rising when nobody looks any more."""
         waiting = (c for c in release.status.conditions if c.type == INCOMPLETE and c.status == "True")
-        since = next((datetime.fromisoformat(c.last_transition_time).timestamp() for c in waiting), None)
+        since = next((unix(c.last_transition_time) for c in waiting), None)
         gauge = self._metrics.incomplete.labels(release.namespace, release.name)
         gauge.set_function(lambda: 0.0 if since is None else max(0.0, self._clock() - since))
 

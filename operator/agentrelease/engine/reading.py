@@ -68,7 +68,7 @@ class _Reading:
         release = self._release
         digest = digest_of(release.spec.bundle)
         desired = Desired(digest, revision_name(release.name, digest))
-        kept = await self._recalled()
+        kept = await self._recalled(digest)
         desired = kept or desired
         self._bundles = await self._read_bundles(desired)
         live = await self._live()
@@ -113,9 +113,9 @@ class _Reading:
         alarm = self._out.lookout.alarm
         return observe(release, guarding, latest, why, regained.ledger if regained else None, alarm)
 
-    async def _recalled(self) -> Desired | None:
+    async def _recalled(self, applied: str) -> Desired | None:
         """Return the kept revision that has to come back and that no slot has, if it was promoted once."""
-        wanted, status = self._wanted_back(), self._release.status
+        wanted, status = self._wanted_back(applied), self._release.status
         if wanted is None:
             return None
         if status.candidate is not None and status.candidate.recalled:
@@ -131,15 +131,18 @@ class _Reading:
             return None
         return Desired(digest, wanted) if digest else None
 
-    def _wanted_back(self) -> str | None:
-        """Return the revision that a person, or a breach after the promotion, wants to serve again."""
+    def _wanted_back(self, applied: str) -> str | None:
+        """Return the revision that a person, or a breach after the promotion, wants to serve again.
+
+        ``applied`` is the digest of the bundle in the spec.
+        """
         order, status = self._release.spec.rollback, self._release.status
         stable = status.stable
         if stable is None:
             return None
         if order.to is not None and order.of in (None, stable.revision):
             return None if order.to == stable.revision else order.to
-        if digest_of(self._release.spec.bundle) != stable.digest:
+        if applied != stable.digest:
             return None  # somebody applied another bundle: that one comes next
         if status.candidate is not None:
             return status.candidate.revision if status.candidate.recalled else None

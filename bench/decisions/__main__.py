@@ -27,14 +27,14 @@ WHOLE = (6000.0,)
 INSTALLED = 6000.0
 
 NOTE = """\
-Simulated releases: 5 % of the traffic for the candidate, six metrics with base rates of 0.2 to 10 %
-and the defaults of their classes, three strata (60, 30 and 10 % of the traffic), blocks of a minute, six
-hours, two hours of stable's history. *Rolled back* includes candidates that were drained because evidence was
-missing and did not come back; *promoted* means that the first phase was left. The other rules are models of
-what their documentation says, not the products (`bench/decisions/rules.py`), and their fixed limits know
-stable's long-run rate, which nobody does in production. At 100 requests a minute a candidate serves 1,800
-tasks in six hours, and some 4,000 are needed to exclude a tripled violation rate: holding is the right answer
-there.
+Simulated releases: 5 % of the traffic for the candidate, six metrics with base rates of 0.2 to 10 % and
+the defaults of their classes, three strata (60, 30 and 10 % of the traffic), blocks of a minute, six
+hours, two hours of stable's history and, for whole rollouts, the seven days before that, hour by hour.
+*Rolled back* includes candidates that were drained because evidence was missing and did not come back;
+*promoted* means that the first phase was left. The other rules are models of what their documentation
+says, not the products (`bench/decisions/rules.py`), and their fixed limits know stable's long-run rate,
+which nobody does in production. At 100 requests a minute a candidate serves 1,800 tasks in six hours, and
+some 4,000 are needed to exclude a tripled violation rate: holding is the right answer there.
 
 What is called *this operator* is its decision procedure on arrays, all runs at once (`ledgers.py`,
 `procedure.py`). Its own functions (`Ledger.warmed`, `absorb`, `enter_phase`, `forgiven`, `assess`, `decide`)

@@ -77,7 +77,7 @@ def special(seed: int, runs: int) -> Iterable[Case]:
             weight: generate(scenario, Traffic(6000, weight / 100), runs, 240, seed)
             for weight in (CANARY, 50.0, 100.0)
         }
-        past = study.past_of(scenario, Traffic(6000), runs, seed)
+        past = study.past_of(scenario, Traffic(6000), runs, seed, days=2)
         after = generate(scenario, Traffic(6000, 1.0), runs, 240, seed, start=240)
         name = f"all phases and watch, {scenario.name}"
         yield Case(name, study.released(scenario), policy.plan(), worlds, past, 3, after)
@@ -115,7 +115,7 @@ def _provider(seed: int, runs: int) -> Case:
         for weight in (CANARY, 50.0, 100.0)
     }
     after = generate(scenario, Traffic(6000, 1.0), runs, 120, seed, start=110)
-    past = study.past_of(scenario, Traffic(6000), runs, seed)
+    past = study.past_of(scenario, Traffic(6000), runs, seed, days=2)
     return Case("returned in the watch", study.released(scenario), policy.plan(), worlds, past, 3, after)
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import betaln
 
 from agentrelease.core import contrast, ledger, srm, standing, statistics, wealth
+from agentrelease.core.evidence import Count
 from bench.decisions.evalues import against_bound, against_stable, harmful
 from bench.decisions.scatters import Scatters, short
 from bench.decisions.world import HIGH, STRATA
@@ -57,7 +58,7 @@ class Ledgers:
 
     _BY_RUN = (
         "past_n", "past_x", "safe", "required", "n_c", "n_b", "x_b", "known_at", "blocks", "phase_blocks",
-        "arm_share", "arm_c", "arm_b", "family", "record_n", "record_x",
+        "arm_share", "arm_c", "arm_b", "family", "record_n", "record_x", "usual", "highest",
     )  # fmt: skip
 
     def __init__(self, plan: Plan, runs: int) -> None:
@@ -72,6 +73,7 @@ class Ledgers:
         self.pooled = np.full((runs, steps, m), NEVER)
         self.strata = np.full((runs, steps, m, s), NEVER)
         self.past_n, self.past_x = np.zeros((runs, m, s)), np.zeros((runs, m, s))
+        self.usual, self.highest = np.zeros((runs, m, s)), np.zeros((runs, m, s))
         self.scatter = Scatters((runs, m))
         self.safe = np.zeros((runs, len(statistics.SAFE_STEPS), m))
         self.required = np.zeros((runs, m))
@@ -113,6 +115,17 @@ class Ledgers:
             n, x, known = past.n_b[:, tick], past.x_b[:, tick], past.seen_b[:, tick]
             self._fade(n, x, known)
             self.scatter.after(*_all_strata(n, x, known))
+        if past.days is not None:
+            self._remember(past.days)
+
+    def _remember(self, days: World) -> None:
+        """Learn what stable's past days came back to: ``Ledger.remembering``."""
+        phi, hours, at = self.scatter.phi(), days.ticks, np.ndindex(self.past_n.shape)
+        for run, m, s in at:
+            n, x = days.n_b[run, :, s], days.x_b[run, :, m, s]
+            known = {hours - 1 - t: Count(float(n[t]), float(x[t])) for t in range(hours)}
+            state = wealth.used_to(wealth.StratumState(), known, float(phi[run, m]), len(STRATA))
+            self.usual[run, m, s], self.highest[run, m, s] = state.recorded.usual, state.recorded.highest
 
     def enter_phase(self, which: Flags, at: float) -> None:
         self.safe[which], self.required[which] = 0.0, 0.0
@@ -194,8 +207,10 @@ class Ledgers:
         n, x = np.maximum(self.record_n, 1.0), self.record_x
         risk = np.log(2.0 * len(STRATA) / contrast.RECORD_RISK)
         low = np.maximum(0.0, np.sqrt(x + risk / 6.0) - np.sqrt(risk / 2.0)) ** 2 / n
-        high = (np.sqrt(risk / 2.0) + np.sqrt(x + risk / 2.0)) ** 2 / n
-        rate, arm = (x + 0.5) / (self.record_n + 1.0), (block.n_c[:, None, :], block.x_c)
+        low = np.maximum(low, self.usual)
+        high = np.maximum((np.sqrt(risk / 2.0) + np.sqrt(x + risk / 2.0)) ** 2 / n, self.highest)
+        rate = np.maximum((x + 0.5) / (self.record_n + 1.0), self.usual)
+        arm = block.n_c[:, None, :], block.x_c
         tolerance, max_harm, own = self.margins
         edge = tolerance[0] * high + tolerance[1]
         found = [against_bound(edge, harmful(edge, h), *arm) for h in statistics.HORIZONS]

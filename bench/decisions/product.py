@@ -168,6 +168,9 @@ class Operator:
         if not self.ledger.origin and self.past is not None:
             blocks = [_of_stable(recorded(self.past, self.run, t)) for t in range(self.past.ticks)]
             self.ledger = self.ledger.warmed(self.plan, blocks, "history")
+            if (days := self.past.days) is not None:
+                hours = [_of_stable(recorded(days, self.run, t)) for t in range(days.ticks)]
+                self.ledger = self.ledger.remembering(self.plan, hours, "days")
         block = recorded(world, self.run, tick)
         exposure = intent.exposure(self.release)
         compared = comparison(self.release, exposure, block.start, self.plan.grid)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from agentrelease.core import swing
 from bench.decisions import policy, study
 from bench.decisions.ledgers import Ledgers
 from bench.decisions.procedure import DRAINED, PROMOTED, ROLLED_BACK, Procedure
@@ -82,7 +83,7 @@ def _whole(plan: Plan, scenario: Scenario, per_minute: float, runs: int, seed: i
         for weight in sorted({phase.weight or 0.0 for phase in release.spec.phases})
     }
     procedure = Procedure(release, plan, worlds, len(release.spec.phases))
-    out = procedure.run(study.past_of(scenario, Traffic(per_minute), runs, seed))
+    out = procedure.run(study.past_of(scenario, Traffic(per_minute), runs, seed, days=swing.DAYS))
     later, returned = scenario in PROVIDER, np.zeros(0, dtype=np.int64)
     if procedure.ended and (scenario.good or later):
         ids = np.concatenate([ids for ids, _ in procedure.ended])

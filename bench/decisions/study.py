@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agentrelease.api.vocabulary import Autonomy
-from agentrelease.core import planner
+from agentrelease.core import planner, swing
 from agentrelease.core.assess import Requirements, assess
 from agentrelease.core.evidence import Block, Cell, Concurrent, Count
 from agentrelease.core.ledger import Ledger
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 OURS = "this operator"
 MINUTES = 360
 LATE_SOAK = 240.0
+WEEK = swing.DAYS * swing.DAY
 DELAYS = (
     Effect("violations", times=3), Effect("violations", times=5), Effect("violations", times=10),
     Effect("completion", plus=0.05), Effect("completion", plus=0.10), Effect("correction", plus=0.05),
@@ -84,10 +85,10 @@ class Delay:
         return self.mean / self.bound
 
 
-def past_of(scenario: Scenario, traffic: Traffic, runs: int, seed: int) -> World:
-    """Return as much of stable's history as the engine reads."""
+def past_of(scenario: Scenario, traffic: Traffic, runs: int, seed: int, days: int = 0) -> World:
+    """Return as much of stable's history as the engine reads; its ``days`` matter only at 100 % and later."""
     ticks = round(min(HISTORY, HISTORY_BLOCKS * traffic.grid) / traffic.grid)
-    return history(scenario, traffic, runs, ticks, seed)
+    return history(scenario, traffic, runs, ticks, seed, days=days)
 
 
 def released(scenario: Scenario) -> AgentRelease:
@@ -196,7 +197,22 @@ def cost(plan: Plan) -> tuple[float, float, int]:
     strata = [
         f"risk_tier={tier},workflow_class=w{kind}" for tier in ("high", "low", "mid") for kind in range(4)
     ]
-    ledger, best_block, best_decision = Ledger.new(plan, 0.0), np.inf, np.inf
+    past = [
+        Block(
+            swing.HOUR * (hour - WEEK),
+            swing.HOUR * (hour + 1 - WEEK),
+            {
+                g.name: {
+                    key: Cell(None, Count(n := int(rng.poisson(5000)), int(rng.binomial(n, 0.05))))
+                    for key in strata
+                }
+                for g in plan.tested
+            },
+        )
+        for hour in range(WEEK)
+    ]
+    ledger = Ledger.new(plan, 0.0).remembering(plan, past, "168 hours of its past days")
+    best_block, best_decision = np.inf, np.inf
     for tick in range(300):
         cells = {
             g.name: {

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from agentrelease.core import swing
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -26,6 +28,8 @@ HARDNESS = np.array([0.8, 1.1, 1.9])
 STRATA = ("risk_tier=low", "risk_tier=mid", "risk_tier=high")
 HIGH = 2
 WEIGHT = 0.05
+PART = 600.0
+"""Seconds of a past hour within which rates are taken to be steady."""
 GROUP = 5
 GROUPED = 0.4
 
@@ -130,6 +134,8 @@ class World:
     seen_c: NDArray[np.bool_]
     seen_b: NDArray[np.bool_]
     excess: Floats
+    days: World | None = None
+    """Of a history: stable's hours in the days before it."""
 
     @property
     def ticks(self) -> int:
@@ -177,9 +183,25 @@ def generate(
     return World(scenario, traffic, n_c, x_c, n_b, x_b, seen_c, seen, excess)
 
 
-def history(scenario: Scenario, traffic: Traffic, runs: int, ticks: int, seed: int) -> World:
+def history(
+    scenario: Scenario, traffic: Traffic, runs: int, ticks: int, seed: int, *, days: int = 0
+) -> World:
     """What was there before the rollout; only stable's counts are looked at."""
-    return generate(replace(scenario, effects=(), gaps=False), traffic, runs, ticks, seed, start=-ticks)
+    before = replace(scenario, effects=(), gaps=False)
+    past = generate(before, traffic, runs, ticks, seed, start=-ticks)
+    if not days:
+        return past
+    parts = round(swing.HOUR / PART)
+    many = days * swing.DAY * parts
+    finer = replace(traffic, grid=PART, scraped=1)
+    hours = generate(before, finer, runs, many, seed, start=-many)
+    for name in ("n_c", "x_c", "n_b", "x_b"):
+        counts = getattr(hours, name)
+        whole = counts.reshape(runs, many // parts, parts, *counts.shape[2:]).sum(axis=2)
+        setattr(hours, name, whole)
+    hours.traffic = replace(traffic, grid=swing.HOUR)
+    hours.seen_c, hours.seen_b = hours.seen_c[:, ::parts], hours.seen_b[:, ::parts]
+    return replace(past, days=hours)
 
 
 def _changed(scenario: Scenario, rate_b: Floats, at: Callable[[float], int], start: int) -> Floats:

@@ -51,8 +51,10 @@ def block(number: int, cells: Mapping[str, Mapping[str, Arms]], **changed: objec
     return Block(60.0 * number, 60.0 * number + 60.0, made, **changed)  # type: ignore[arg-type]
 
 
-def absorbed(for_plan: Plan, blocks: list[Block], comparison: object = None) -> Ledger:
-    ledger = Ledger.new(for_plan, 0.0)
+def absorbed(
+    for_plan: Plan, blocks: list[Block], comparison: object = None, ledger: Ledger | None = None
+) -> Ledger:
+    ledger = ledger or Ledger.new(for_plan, 0.0)
     for one in blocks:
         ledger = ledger.absorb(for_plan, one, Autonomy.OBSERVE, comparison or Concurrent())  # type: ignore[arg-type]
     return ledger

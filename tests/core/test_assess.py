@@ -15,7 +15,7 @@ from tests.core.conftest import absorbed, block, event, guardrail, plan
 from agentrelease.api.vocabulary import Action, Autonomy, MetricClass
 from agentrelease.core.assess import Requirements, Verdict, assess
 from agentrelease.core.contrast import against_reference, limits
-from agentrelease.core.evidence import Absolute, Block, Cell, Concurrent, Count, Frozen, Paired
+from agentrelease.core.evidence import Absolute, Block, Cell, Concurrent, Count, Frozen, Paired, Recorded
 from agentrelease.core.guardrails import Margin, MetricVerdict
 from agentrelease.core.standing import stand
 
@@ -371,7 +371,7 @@ def test_a_metric_without_bound_is_not_judged_in_a_first_release() -> None:
 
 
 def test_after_promotion_the_record_of_the_previous_stable_is_the_measure() -> None:
-    record = Frozen({"failures": {"": Count(40_000, 4000)}})
+    record = Frozen({"failures": {"": Recorded(Count(40_000, 4000))}})
     made = plan()
 
     def watched(bad: float):
@@ -389,7 +389,7 @@ def test_a_short_record_is_trusted_less_than_a_long_one() -> None:
     made = plan()
     blocks = [Block(60.0 * n, 60.0 * n + 60, {"failures": {"": Cell(Count(30, 5))}}) for n in range(40)]
     evidence = [
-        stand(made, absorbed(made, blocks, Frozen({"failures": {"": Count(n, n / 10)}}))).family
+        stand(made, absorbed(made, blocks, Frozen({"failures": {"": Recorded(Count(n, n / 10))}}))).family
         for n in (100, 10_000)
     ]
     assert evidence[0] < evidence[1]
@@ -428,7 +428,7 @@ def test_pairs_say_the_same_as_the_rates_that_they_are_about() -> None:
 def test_a_record_without_this_stratum_uses_all_of_it_and_one_without_the_metric_is_blind() -> None:
     made = plan()
     blocks = [Block(60.0 * n, 60.0 * n + 60, {"failures": {"b": Cell(Count(30, 12))}}) for n in range(20)]
-    other = Frozen({"failures": {"a": Count(9000, 900)}})
+    other = Frozen({"failures": {"a": Recorded(Count(9000, 900))}})
     assert judged(made, absorbed(made, blocks, other)).verdict is Verdict.ROLLBACK
     empty = judged(made, absorbed(made, blocks, Frozen({})))
     assert empty.metrics[0].verdict is MetricVerdict.BLIND

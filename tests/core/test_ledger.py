@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.core.conftest import absorbed, block, event, guardrail, plan
 
 from agentrelease.api.vocabulary import Autonomy
-from agentrelease.core.evidence import Absolute, Block, Cell, Concurrent, Count, Frozen, Paired
+from agentrelease.core.evidence import Absolute, Block, Cell, Concurrent, Count, Frozen, Paired, Recorded
 from agentrelease.core.ledger import Ledger
 from agentrelease.core.reference import read_reference, write_reference
 from agentrelease.core.standing import harm_of, log_safety, stand
@@ -28,7 +28,7 @@ COMPARISONS = (
     Concurrent(),
     Paired(),
     Absolute(),
-    Frozen({"failures": {"": Count(900, 80)}}),
+    Frozen({"failures": {"": Recorded(Count(900, 80))}}),
 )
 
 counts = st.tuples(st.integers(0, 40), st.floats(0, 1)).map(lambda c: Count(c[0], round(c[0] * c[1])))
@@ -289,8 +289,8 @@ def test_the_record_of_stable_is_the_longer_of_this_phase_and_of_all_before_it(s
     whole = absorbed(plan(), steady(20, (30, 3)))
     over = whole.enter_phase(1200.0)
     long, short = read_reference(write_reference(whole)), read_reference(write_reference(over))
-    assert long["failures"][""] == Count(20 * 570, 20 * 57)
-    assert short["failures"][""].n > 570
+    assert long["failures"][""] == Recorded(Count(20 * 570, 20 * 57))
+    assert short["failures"][""].count.n > 570
     assert write_reference(Ledger.new(plan(), 0.0)) == ""
     for unreadable in ("", "no JSON", "[]", '{"failures": {"": 3}}'):
         assert read_reference(unreadable) == {}

@@ -8,6 +8,7 @@ import os
 import signal
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from math import ceil
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -201,6 +202,35 @@ async def test_the_past_of_one_agent_is_read_for_its_revisions_only(tmp_path):
         assert it.grown(past, first.end) == {"old": 9}
         broken = await it.edge.past([TASKS], Stretch("shop", 'x"} or {a="', ("support-1",), 0.0, 1.0))
         assert "no agent's name" in broken.problem
+
+
+async def test_days_are_read_by_a_sample_at_each_step(tmp_path: Path) -> None:
+    """What a counter grew by between two steps, restarts included; of what it was before nothing is made."""
+    agents = Agents()
+    agents.start("old", "support-1", 40)
+    async with rig(tmp_path, agents) as it:
+
+        async def settled(value: float) -> float:
+            """Return the next full second at whose end a value is known to have been scraped."""
+            end = ceil((await it.seen("old", value)).at)
+            async with asyncio.timeout(BOUND):
+                while True:
+                    if (await it.look()).end > end:
+                        return float(end)
+                    await asyncio.sleep(0.1)
+
+        begin = await settled(40)
+        agents.served["old"] = 49
+        middle = await settled(49)
+        agents.served["old"] = 3
+        end = await settled(3)
+        days = await it.edge.past([TASKS], Stretch("shop", "support", ("support-1",), begin, end, 1.0))
+        (series,) = days.of(TASKS, "shop", "support")
+        assert [sample.at for sample in series.samples] == [begin + n for n in range(round(end - begin) + 1)]
+        assert (series.grown(begin, middle), series.grown(middle, end)) == (9, 3)
+        assert series.grown(begin - 1.0, begin) is None
+        unread = await it.edge.past(["up or"], Stretch("shop", "support", ("support-1",), begin, end, 1.0))
+        assert "no metric name" in unread.problem
 
 
 async def test_the_past_of_all_revisions_at_once_counts_what_looks_counted(tmp_path: Path) -> None:

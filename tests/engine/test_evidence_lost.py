@@ -24,6 +24,7 @@ def remembers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def rolling(phase: str, policy: dict | None = None, behaviour: Behaviour = GOOD) -> Stage:  # type: ignore[type-arg]
     stage = Stage(seed=7)
+    stage.days = [0.9] * 18 + [0.8] * 6
     await stage.install(policy)
     await stage.apply("v1")
     await stage.run(40, until="Promoted")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
 from tests.support.stage import Behaviour, Stage
 
 from agentrelease.core.ledger import Ledger
+from agentrelease.core.reference import read_reference
 
 
 async def serving() -> Stage:
@@ -27,6 +31,46 @@ async def test_evidence_begins_with_stables_rates_and_dispersion() -> None:
     assert state.scatter.pairs > ledger.blocks
     assert sum(s.past.n for s in state.strata.values()) > 5 * stage.rate
     assert ledger.blocks == ledger.phase_blocks == 1, "another revision's evidence is not this one's"
+
+
+async def test_who_serves_alone_is_held_to_what_stables_past_days_came_back_to() -> None:
+    """Evenings are hard for everybody: four times as many tasks fail, every day, whoever serves."""
+    stage = await serving()
+    stage.days = [0.96] * 18 + [0.76] * 6
+    v2 = await stage.apply("v2", Behaviour(completion=0.94, violations=0.005))
+    release = await stage.run(600, until="Promoted")
+    assert "168 hours" in Ledger.from_json(release.status.watch.evidence).recalled
+    (said,) = {one.reason for one in release.status.history if "record of stable" in one.reason}
+    assert "168 hours of its past days" in said
+    record = read_reference(release.status.reference)["task-completion"].values()
+    assert [one.highest for one in record] == [pytest.approx(0.24, rel=0.05)] * len(record)
+    stage.behaviours[v2] = Behaviour(completion=0.76, violations=0.005)
+    for _ in range(200):
+        await stage.step(looks=1)
+    assert (await stage.release()).status.phase == "Promoted"
+    stage.behaviours[v2] = Behaviour(completion=0.66, violations=0.005)
+    await stage.run(200, until="RolledBack")
+
+
+async def test_where_nothing_is_known_of_days_an_evening_is_harm() -> None:
+    stage = await serving()
+    v2 = await stage.apply("v2", Behaviour(completion=0.94, violations=0.005))
+    release = await stage.run(600, until="Promoted")
+    assert Ledger.from_json(release.status.watch.evidence).recalled == "0 hours of its past days"
+    stage.behaviours[v2] = Behaviour(completion=0.76, violations=0.005)
+    await stage.run(200, until="RolledBack")
+
+
+async def test_days_are_part_of_the_course_by_which_lost_evidence_comes_back() -> None:
+    stage = await serving()
+    stage.days = [0.96] * 18 + [0.76] * 6
+    await stage.apply("v2", Behaviour(completion=0.94, violations=0.005))
+    await stage.run(30, until="shadow")
+    await stage.step()
+    release = await stage.release()
+    ledger = Ledger.from_json(release.status.evidence)
+    assert ledger.recalled.startswith("168 hours")
+    assert "days" in [step[0] for step in json.loads(release.status.course)["s"]]
 
 
 async def test_without_history_the_release_goes_on_and_says_so() -> None:

@@ -12,7 +12,7 @@ from agentrelease.api.guardrail import GuardrailPolicySpec
 from agentrelease.api.release import ReleaseSpec
 from agentrelease.api.vocabulary import Autonomy
 from agentrelease.core.assess import Requirements, Verdict, assess
-from agentrelease.core.evidence import Block, Cell, Concurrent, Count, Frozen
+from agentrelease.core.evidence import Block, Cell, Concurrent, Count, Frozen, Recorded
 from agentrelease.core.guardrails import Kind
 from agentrelease.core.ledger import Ledger
 from agentrelease.core.plan import compile_plan
@@ -106,8 +106,8 @@ class Demo:
         }
         for metric in METRICS if stable else ():
             for key, counts in stable.items():
-                old, new = self.record[metric].get(key, Count(0, 0)), counts[metric]
-                self.record[metric][key] = Count(old.n + new.n, old.x + new.x)
+                old, new = self.record[metric].get(key, Recorded(Count(0, 0))).count, counts[metric]
+                self.record[metric][key] = Recorded(Count(old.n + new.n, old.x + new.x))
         block = Block(self.now - 1.0, self.now, cells, {"forbidden-action": 0})
         against = Concurrent() if stable else Frozen(self.record)
         self.ledger = self.ledger.absorb(self.plan, block, Autonomy(phase.autonomy), against)

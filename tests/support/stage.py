@@ -123,6 +123,7 @@ class Stage:
         self.skew = 0.0  # seconds by which the agents' clocks are ahead
         self.lag = 1  # looks of an agent until it takes up what the flags say, and reports it
         self.forgets = False  # the past can't be read
+        self.days: list[float] = []  # completion by hour of every day before; none: nobody knows
         self.accepts_routes = True
         self.cohort_visits = True  # anybody of the cohort sends requests
         self.cohort_told = True  # agents report the cohort's tasks as internal
@@ -420,6 +421,8 @@ class Stage:
         """Answer for one agent's revisions in a stretch of the past, as far as samples are kept."""
         if self.forgets:
             return Snapshot(stretch.end, stretch.end, stretch.start, problem="Prometheus: no memory of that")
+        if stretch.step:
+            return self._past_days(stretch)
         whole = await self.look((), None)
         key = (NAMESPACE, AGENT)
         series = {
@@ -431,6 +434,24 @@ class Stage:
             for name, found in whole.series.items()
         }
         return Snapshot(stretch.end, stretch.end, whole.since, series, whole.problem)
+
+    def _past_days(self, stretch: Stretch) -> Snapshot:
+        """Return counters of the days before, at every step, as every day went."""
+        assert stretch.start % stretch.step == stretch.end % stretch.step == 0
+        ends = range(int(stretch.start), int(stretch.end) + 1, int(stretch.step))
+        tasks, done, samples = self.rate * stretch.step, 0.0, {"completed": [], "failed": []}
+        for place, end in enumerate(ends if self.days else ()):
+            done += tasks * self.days[end // int(stretch.step) % len(self.days)]
+            samples["completed"].append(Sample(end, done))
+            samples["failed"].append(Sample(end, tasks * (place + 1) - done))
+        series = tuple(
+            Series({"release": revision, "outcome": outcome}, tuple(found))
+            for revision in stretch.revisions
+            for outcome, found in samples.items()
+            if found
+        )
+        tasks_of = {"agentrelease_tasks_total": {(NAMESPACE, AGENT): series}}
+        return Snapshot(stretch.end, stretch.end, stretch.start, tasks_of)
 
     def _series(self) -> dict[str, list[Series]]:
         found: dict[str, list[Series]] = {}

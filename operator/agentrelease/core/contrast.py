@@ -11,9 +11,11 @@ from math import log, sqrt
 from typing import TYPE_CHECKING
 
 from agentrelease.core import bounded, statistics
-from agentrelease.core.evidence import Absolute, Frozen, Paired, total
+from agentrelease.core.evidence import Absolute, Frozen, Paired, Recorded, total
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from agentrelease.core.evidence import Cell, Comparison, Count
     from agentrelease.core.guardrails import Guardrail
 
@@ -117,11 +119,18 @@ def against_reference(
     return Contrast(*(Test(m.pair(), candidate, stable, guardrail.bounded, rate) for m in margins))
 
 
-def recorded(comparison: Frozen, metric: str, key: str) -> Count | None:
+def recorded(comparison: Frozen, metric: str, key: str) -> Recorded | None:
     """Return the record for a stratum, or for all strata together where it has none of its own."""
     strata = comparison.record.get(metric, {})
-    found = strata.get(key) or total(strata.values())
-    return found if found is not None and found.n > 0 else None
+    found = strata.get(key) or _together(strata.values())
+    return found if found is not None and found.count.n > 0 else None
+
+
+def _together(strata: Collection[Recorded]) -> Recorded | None:
+    count = total(one.count for one in strata)
+    if count is None:
+        return None
+    return Recorded(count, min(one.usual for one in strata), max(one.highest for one in strata))
 
 
 def limits(record: Count, strata: int) -> Pair:
@@ -136,14 +145,21 @@ def limits(record: Count, strata: int) -> Pair:
     return low * low / record.n, high * high / record.n
 
 
-def _against_record(guardrail: Guardrail, count: Count, record: Count, strata: int) -> Contrast:
-    low, high = limits(record, strata)
+def _against_record(guardrail: Guardrail, count: Count, record: Recorded, strata: int) -> Contrast:
+    """Set a count against a record.
+
+    What was counted may be of a quiet hour. Harm is what is worse than the worst hour of stable's days, and
+    safe what is better than their mean, or than what was counted, whichever is more.
+    """
+    known = record.count
+    low, high = limits(known, strata)
+    low, high = max(low, record.usual), max(high, record.highest)
     margins = (
         guardrail.tolerance.of(high),
         guardrail.max_harm.of(low),
         guardrail.max_harm_stratum.of(low),
     )
-    rate = (record.x + 0.5) / (record.n + 1.0)
+    rate = max((known.x + 0.5) / (known.n + 1.0), record.usual)
     tests = [
         Test((0.0, bound), (count.n, count.x), bounded=guardrail.bounded, rate=rate) for bound in margins
     ]

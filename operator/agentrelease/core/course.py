@@ -86,9 +86,10 @@ class Terms:
 class Course:
     """Steps in their order, each ``[word, …]``, and the digest of the policy that they are about.
 
-    ``new at`` · ``past start end said`` · ``terms …`` · ``to start length count`` · ``enter at`` ·
-    ``forgive at names answered`` · ``alarm at level counts held`` · ``through at`` · ``frozen`` ·
-    ``proof digest problems``. Times are unix seconds.
+    ``new at`` · ``past start end stable said`` · ``days start end stable said`` · ``terms …`` ·
+    ``to start length count`` · ``enter at`` · ``forgive at names answered`` ·
+    ``alarm at level counts held`` · ``through at`` · ``frozen`` · ``proof digest problems``. Times are unix
+    seconds.
     """
 
     policy: str

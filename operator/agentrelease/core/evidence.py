@@ -106,10 +106,23 @@ class Paired:
 
 
 @dataclass(frozen=True, slots=True)
-class Frozen:
-    """Compare with a record of the previous stable, metric → stratum → count: nothing runs beside us."""
+class Recorded:
+    """What is known of stable in one metric and stratum: its count, and the rates of its past days.
 
-    record: Mapping[str, Mapping[str, Count]]
+    ``usual`` is the least that their mean may have been, ``highest`` the rate of a day's worst hour; both are
+    0 where no past days are known.
+    """
+
+    count: Count
+    usual: float = 0.0
+    highest: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """Compare with a record of the previous stable, metric → stratum: nothing runs beside us."""
+
+    record: Mapping[str, Mapping[str, Recorded]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from agentrelease.core import unanswered, wealth
+from agentrelease.core import swing, unanswered, wealth
 from agentrelease.core.dispersion import Scatter, floored
 from agentrelease.core.evidence import Concurrent, Count, folded
 from agentrelease.core.rounding import exact
@@ -54,7 +54,8 @@ class Ledger:
     ``events`` counts forbidden occurrences over the whole release and ``events_at`` says until when each
     event metric was known. ``problems`` and ``mode``, the kind of comparison, are those of the last block.
     ``terms`` are those under which each guardrail's evidence was collected.
-    ``origin`` says what was known of stable from before; empty while nobody has looked. ``lacking`` is what
+    ``origin`` says what was known of stable from before, and ``recalled`` what of the days before that; empty
+    while nobody has looked. ``lacking`` is what
     is remembered of tasks without an outcome, by which tasks are meant and stratum.
     ``answered`` names, by metric, the offline results that an intervention answered (unix seconds when they
     were first seen).
@@ -71,6 +72,7 @@ class Ledger:
     problems: tuple[str, ...] = ()
     mode: str = ""
     origin: str = ""
+    recalled: str = ""
     terms: Mapping[str, str] = field(default_factory=dict)
     lacking: Mapping[str, Mapping[str, Marks]] = field(default_factory=dict)
     answered: Mapping[str, float] = field(default_factory=dict)
@@ -111,6 +113,23 @@ class Ledger:
             for name, state in self.metrics.items()
         }
         return replace(self, metrics=metrics, origin=origin[:200])
+
+    def remembering(self, plan: Plan, hours: Iterable[Block], recalled: str) -> Ledger:
+        """Return the ledger with what stable's past days came back to, from blocks of an hour each."""
+        past = sorted(hours, key=lambda one: -one.end)
+        phi, onset, metrics = self.phi(plan), Onset(self.waiting), dict(self.metrics)
+        for name in self.metrics.keys() & phi.keys():
+            kept = metrics[name].strata
+            known: dict[str, dict[int, Count]] = {key: {} for key in kept}
+            for one in past:
+                ago = round((past[0].end - one.end) / swing.HOUR)
+                for key, cell in folded(one.cells.get(name, {}), known, plan.required).items():
+                    if cell.stable is not None:
+                        known.setdefault(key, {})[ago] = cell.stable
+            metrics[name] = wealth.remembering(
+                metrics[name], known, phi[name], onset, opened=self.blocks == 0
+            )
+        return replace(self, metrics=metrics, recalled=recalled[:200])
 
     @property
     def waiting(self) -> float:
@@ -202,6 +221,7 @@ class Ledger:
             problems=tuple(problem[:120] for problem in block.problems[:_TOLD]),
             mode=type(comparison).__name__.lower(),
             origin=self.origin,
+            recalled=self.recalled,
             terms=self.terms,
             lacking=lacking,
             answered=self.answered,
@@ -239,6 +259,8 @@ class Ledger:
         }
         if self.answered:
             document["a"] = dict(self.answered)
+        if self.recalled:
+            document["h"] = self.recalled
         return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
 
     @classmethod
@@ -261,6 +283,7 @@ class Ledger:
                 problems=tuple(document["p"][1:]),
                 mode=document["p"][0],
                 origin=document.get("o", ""),
+                recalled=document.get("h", ""),
                 terms=document.get("d", {}),
                 lacking={
                     kind: _load_marks(rows, document["s"]) for kind, rows in document.get("u", {}).items()
@@ -326,17 +349,23 @@ def _dump(state: MetricState, places: Mapping[str, int]) -> list[Any]:
     seen = state.scatter
     scatter = [seen.seen, seen.pairs, seen.waiting.n, seen.waiting.x]
     both = {places[key]: s.both for key, s in state.strata.items() if s.both}
-    kind = [[state.paired, state.unmatched, *both.items()]] if state.paired is not None else []
-    return [*bets, state.known_at, strata, scatter, *kind]
+    kind = [state.paired, state.unmatched, *both.items()] if state.paired is not None else []
+    days = [number for s in state.strata.values() for number in (s.usual, s.peak)]
+    more = [kind, days] if any(days) else [kind] if kind else []
+    return [*bets, state.known_at, strata, scatter, *more]
 
 
 def _load(entry: list[Any], names: list[str]) -> MetricState:
-    pooled, bound, safe, required, known_at, strata, (seen, pairs, n, x), *kind = entry
-    paired, unmatched, *both = kind[0] if kind else (None, 0)
-    shared = dict(both)
+    pooled, bound, safe, required, known_at, strata, (seen, pairs, n, x), *more = entry
+    kind, days = (*more, [], [])[:2]
+    paired, unmatched, *both = kind or (None, 0)
+    shared, days = dict(both), days or [0] * (2 * len(strata))
     return MetricState(
         tuple(pooled), tuple(bound), tuple(safe), required, known_at,
-        {names[row[0]]: _stratum(shared.get(row[0], 0), *row[1:]) for row in strata},
+        {
+            names[row[0]]: _stratum(shared.get(row[0], 0), days[2 * place : 2 * place + 2], *row[1:])
+            for place, row in enumerate(strata)
+        },
         Scatter(seen, pairs, Count(n, x)), paired, unmatched,
     )  # fmt: skip
 
@@ -350,9 +379,9 @@ def _load_marks(rows: list[Any], names: list[str]) -> dict[str, Marks]:
     return {names[place]: Marks(*(Mark(*arm) if arm else None for arm in arms)) for place, *arms in rows}
 
 
-def _stratum(both: float, stake: int, *rest: Any) -> StratumState:
+def _stratum(both: float, days: list[int], stake: int, *rest: Any) -> StratumState:
     past_n, past_x, n_c, x_c, n_b, x_b, shift, weight, variation, *harm = rest
     return StratumState(
         tuple(harm), stake, Count(past_n, past_x), Count(n_c, x_c), Count(n_b, x_b),
-        Spread(shift, weight, variation), both,
+        Spread(shift, weight, variation), both, *days,
     )  # fmt: skip

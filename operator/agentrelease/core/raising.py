@@ -8,6 +8,7 @@ from agentrelease.api.status import Stage
 from agentrelease.api.vocabulary import Action, OnDeadline
 from agentrelease.core import intent, lowering
 from agentrelease.core.assess import Verdict
+from agentrelease.core.exposure import ALL
 from agentrelease.core.gates import next_phase
 from agentrelease.core.steps import APPROVAL_REQUIRED, Move, Step, candidate_of
 
@@ -137,7 +138,17 @@ def advance(s: Situation, _now: float) -> Step:
     index = next_phase(s.release)
     if index is None:
         return Step(Move.PROMOTE, "Promoted", f"every phase passed; {s.assessment.reason}")
-    return Step(Move.ENTER, "PhaseEntered", f"{_entering(s, index)}; {s.assessment.reason}", phase=index)
+    said = f"{_entering(s, index)}; {s.assessment.reason}{_recorded(s, index)}"
+    return Step(Move.ENTER, "PhaseEntered", said, phase=index)
+
+
+def _recorded(s: Situation, index: int) -> str:
+    """Say what of stable's days is known, where its traffic ends."""
+    weight = s.release.spec.phases[index].weight or 0.0
+    if weight < ALL or intent.exposure(s.release).weight >= ALL or s.assessment is None:
+        return ""
+    known = s.assessment.grounds.ledger.recalled or "its past days not read"
+    return f"; from now on it is compared with the record of stable, {known}"
 
 
 def _entering(s: Situation, index: int) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from agentrelease.core.evidence import Count
+from agentrelease.core.evidence import Count, Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,26 +22,34 @@ def write_reference(ledger: Ledger) -> str:
 
     That is its counts of this phase, or those of the whole rollout and of the history before it, the older
     the less they weigh, whichever is more: a phase may be over after a few seconds, and a record of so few
-    tasks could neither prove nor excuse anything later.
+    tasks could neither prove nor excuse anything later. Beside it stand the rates of stable's past days,
+    where they are known.
     """
     known = {
-        name: {key: max(s.stable, s.past, key=lambda count: count.n) for key, s in state.strata.items()}
-        for name, state in ledger.metrics.items()
+        name: {key: state.recorded for key, state in metric.strata.items()}
+        for name, metric in ledger.metrics.items()
     }
     record = {
-        name: {key: [count.n, count.x] for key, count in strata.items() if count.n}
+        name: {key: _written(one) for key, one in strata.items() if one.count.n}
         for name, strata in known.items()
     }
     record = {name: strata for name, strata in record.items() if strata}
     return json.dumps(record, separators=(",", ":"), sort_keys=True) if record else ""
 
 
-def read_reference(text: str) -> Mapping[str, Mapping[str, Count]]:
+def _written(one: Recorded) -> list[float]:
+    return [one.count.n, one.count.x, *([one.usual, one.highest] if one.highest else [])]
+
+
+def read_reference(text: str) -> Mapping[str, Mapping[str, Recorded]]:
     """Read what ``write_reference`` wrote; anything else is no reference."""
     try:
         record = json.loads(text) if text else {}
         return {
-            str(name): {str(key): Count(float(n), float(x)) for key, (n, x) in strata.items()}
+            str(name): {
+                str(key): Recorded(Count(float(n), float(x)), *map(float, days))
+                for key, (n, x, *days) in strata.items()
+            }
             for name, strata in record.items()
         }
     except (ValueError, TypeError, AttributeError):

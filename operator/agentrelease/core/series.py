@@ -77,26 +77,43 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A part of the past of one agent's revisions (none: all), ``(start, end]`` in unix seconds."""
+    """A part of the past of one agent's revisions (none: all), ``(start, end]`` in unix seconds.
+
+    With a ``step`` (seconds) a sample at each multiple of it is enough; otherwise all there are.
+    """
 
     namespace: str
     agent: str
     revisions: tuple[str, ...]
     start: float
     end: float
+    step: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """Blocks of an hour each from stable's past days, what is to be said of them, and when they were.
+
+    ``read`` is the part of the past that they are from, in unix seconds.
+    """
+
+    hours: tuple[Block, ...]
+    said: str
+    read: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
     """Blocks of stable alone from before ``candidate``'s evidence, and what is to be said of them.
 
-    ``read`` is the part of the past that was read, in unix seconds.
+    ``read`` is the part of the past that was read, in unix seconds. ``days`` are read after it.
     """
 
     candidate: str
     blocks: tuple[Block, ...]
     said: str
     read: tuple[float, float] = (0.0, 0.0)
+    days: Days | None = None
 
 
 @dataclass(frozen=True, slots=True)

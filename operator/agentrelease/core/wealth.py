@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from math import exp, log
 from typing import TYPE_CHECKING
 
-from agentrelease.core import statistics
-from agentrelease.core.contrast import Pairs, against_bound, against_reference
+from agentrelease.core import statistics, swing
+from agentrelease.core.contrast import Pairs, against_bound, against_reference, limits
 from agentrelease.core.dispersion import Scatter
-from agentrelease.core.evidence import Absolute, Count, folded, matches, total
+from agentrelease.core.evidence import Absolute, Count, Recorded, folded, matches, total
 from agentrelease.core.rounding import exact, short
 from agentrelease.core.spread import Spread
 
@@ -39,6 +39,7 @@ DECAY = 0.5 ** (1.0 / HALF_LIFE)
 _HARM = (0,) * len(statistics.HORIZONS)
 _SAFE = (0,) * len(statistics.SAFE_STEPS)
 _NONE = Count(0, 0)
+_MILLION = 1_000_000
 _LEVEL = Spread()
 _EVEN = Scatter()
 
@@ -48,8 +49,10 @@ class StratumState:
     """One metric in one stratum.
 
     ``harm`` is the wealth of harm confined here, one per alternative, from an initial ``stake``; ``past``
-    the decaying count of stable; ``candidate``, ``stable``, ``both`` and ``spread`` belong to this phase.
-    ``both`` counts pairs that were bad in both arms, where answers are compared in pairs.
+    the decaying count of stable; ``usual`` is the least that the mean rate of its past days may have been, in
+    millionths (0: not known), and ``peak`` the rate of a day's worst hour in per cent of that.
+    ``candidate``, ``stable``, ``both`` and ``spread`` belong to this phase. ``both`` counts pairs that were
+    bad in both arms, where answers are compared in pairs.
     """
 
     harm: tuple[int, ...] = _HARM
@@ -59,6 +62,15 @@ class StratumState:
     stable: Count = _NONE
     spread: Spread = _LEVEL
     both: float = 0
+    usual: int = 0
+    peak: int = 0
+
+    @property
+    def recorded(self) -> Recorded:
+        """What is known of stable, for when nothing serves beside the candidate."""
+        usual = self.usual / _MILLION
+        longer = max(self.stable, self.past, key=lambda count: count.n)
+        return Recorded(longer, usual, short(usual * self.peak / 100.0))
 
     @property
     def pairs(self) -> Pairs:
@@ -147,7 +159,8 @@ def new_metric(onset: Onset, at: float) -> MetricState:
 def restarted(state: MetricState, onset: Onset, at: float) -> MetricState:
     """Return a metric without evidence that still knows the rates and the dispersion it has learned."""
     strata = {
-        key: StratumState(harm=onset.initial(), stake=0, past=s.past) for key, s in state.strata.items()
+        key: StratumState(harm=onset.initial(), stake=0, past=s.past, usual=s.usual, peak=s.peak)
+        for key, s in state.strata.items()
     }
     return replace(new_metric(onset, at), strata=strata, scatter=state.scatter)
 
@@ -180,6 +193,26 @@ def preceded(state: MetricState, past: MetricState, fade: float, *, opened: bool
         state.scatter.waiting if state.scatter.pairs or state.scatter.waiting.n else past.scatter.waiting
     )
     return replace(state, strata=strata, scatter=Scatter(seen, pairs, waiting))
+
+
+def remembering(
+    state: MetricState, hours: Mapping[str, Mapping[int, Count]], phi: float, onset: Onset, *, opened: bool
+) -> MetricState:
+    """Return the state with what the strata's past days came back to; ``hours`` as ``swing.highest`` has it.
+
+    Strata that only those days have are opened when nothing was absorbed yet.
+    """
+    strata = _opened(state.strata, hours if opened else (), onset)
+    found = {key: used_to(s, hours.get(key, {}), phi, len(strata)) for key, s in strata.items()}
+    return replace(state, strata=found)
+
+
+def used_to(state: StratumState, hours: Mapping[int, Count], phi: float, strata: int) -> StratumState:
+    """Return the state of a stratum, one of ``strata``, with what stable's hours come to."""
+    whole = total(hours.values()) or _NONE
+    usual = round(_MILLION * limits(whole, strata)[0]) if whole.n > 0 else 0
+    peak = round(100.0 * _MILLION * swing.highest(hours, phi) / usual) if usual else 0
+    return replace(state, usual=usual, peak=peak)
 
 
 def absorb(
@@ -238,9 +271,7 @@ def plug_in(guardrail: Guardrail, state: StratumState) -> float:
     return min(0.999, max(1e-6, (state.past.x + PSEUDO_TASKS * guardrail.expected) / n))
 
 
-def _opened(
-    strata: Mapping[str, StratumState], cells: Mapping[str, Cell], onset: Onset
-) -> dict[str, StratumState]:
+def _opened(strata: Mapping[str, StratumState], keys: Iterable[str], onset: Onset) -> dict[str, StratumState]:
     """Add strata that were not seen before.
 
     A newcomer's stake is at most the mean evidence of the others, so that averaging over more strata
@@ -248,7 +279,7 @@ def _opened(
     """
     opened = dict(strata)
     before = Onset(onset.waiting + onset.fresh)
-    for key in cells:
+    for key in keys:
         if key not in opened:
             others = [before.log_evidence(s.harm, s.stake) for s in opened.values()]
             stake = min(0, round(UNIT * statistics.mean(others))) if others else 0
@@ -311,6 +342,8 @@ def _moved(
         stable=state.stable if cell.stable is None else _sum(state.stable, cell.stable),
         spread=state.spread.after(cell, rate, step.comparison),
         both=exact(state.both + (cell.both or 0)),
+        usual=state.usual,
+        peak=state.peak,
     )
 
 

@@ -162,9 +162,23 @@ class Prometheus:
         # of all together, because a series is only new beside others of its agent
         for more in [{"release": revision} for revision in stretch.revisions] or [{}]:
             picked = _equal({**named, **more})
-            for key, series in (await self._range(name, picked, (stretch.start, stretch.end))).items():
+            reading = self._steps if stretch.step else self._all
+            for key, series in (await reading(name, picked, stretch)).items():
                 groups[key] = (*groups.get(key, ()), *series)
         return groups
+
+    async def _all(self, name: str, picked: str, stretch: Stretch) -> Groups:
+        return await self._range(name, picked, (stretch.start, stretch.end))
+
+    async def _steps(self, name: str, picked: str, stretch: Stretch) -> Groups:
+        """Read a counter at the multiples of a step; what it showed first is only a point to count from."""
+        if not _NAME.fullmatch(name):
+            raise Unreadable(f"{name!r} is no metric name")
+        whole = math.ceil(1000 * (stretch.end - stretch.start + stretch.step))  # the start is one, too
+        steps = f"[{whole}ms:{math.ceil(1000 * stretch.step)}ms]"
+        data = await self._query(f'{name}{{agent!=""{picked}}}{steps}', stretch.end)
+        groups = series_of(data, self._replicas)
+        return {key: tuple(replace(one, from_zero=False) for one in found) for key, found in groups.items()}
 
     async def _range(self, name: str, picked: str, block: tuple[float, float], reach: float = 0.0) -> Groups:
         """Read a counter from a look-back before a block, and how series that spoke up since then began.

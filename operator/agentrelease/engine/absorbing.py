@@ -61,13 +61,18 @@ def history_of(release: AgentRelease, grid: float, end: float) -> Stretch | None
 def _warmed(
     release: AgentRelease, ledger: Ledger, course: Course | None, plan: Plan, snapshot: Snapshot
 ) -> tuple[Ledger, Course | None]:
-    """Put stable's history before a ledger that has none yet, as soon as it is known."""
+    """Put stable's history before a ledger that has none yet, as soon as it is known; its past days, too."""
     past, candidate, stable = snapshot.pasts.get(release.key), release.status.candidate, release.status.stable
-    if ledger.origin or past is None or candidate is None or past.candidate != candidate.revision:
+    if past is None or candidate is None or past.candidate != candidate.revision:
         return ledger, course
-    whose = stable.revision if stable else ""
-    course = course and course.then("past", *past.read, whose, past.said)
-    return ledger.warmed(plan, past.blocks, past.said), course
+    whose, days = stable.revision if stable else "", past.days
+    if not ledger.origin:
+        course = course and course.then("past", *past.read, whose, past.said)
+        ledger = ledger.warmed(plan, past.blocks, past.said)
+    if not ledger.recalled and days is not None:
+        course = course and course.then("days", *days.read, whose, days.said)
+        ledger = ledger.remembering(plan, days.hours, days.said)
+    return ledger, course
 
 
 def comparison(release: AgentRelease, exposure: Exposure, start: float, grid: float) -> Comparison:

@@ -1,7 +1,8 @@
 """The shared look at Prometheus: one for all releases, on a fixed clock.
 
-Stable's history is read once for each candidate, in the background and in chunks from the newest back.
-Nothing waits for it: a look has it as soon as it is there, or a sentence that says why it is not.
+Stable's history is read once for each candidate, in the background and in chunks from the newest back:
+block by block what was just before, and hour by hour the days before that. Nothing waits for it: a look has
+it as soon as it is there, or a sentence that says why it is not.
 
 Between looks it listens for what may not happen even once: cheap sums first, and what grew is read whole.
 An alarm that is missed costs nothing but time, for the next look counts the same.
@@ -13,8 +14,8 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from agentrelease.core import blocks
-from agentrelease.core.series import Past
+from agentrelease.core import blocks, swing
+from agentrelease.core.series import Days, Past
 from agentrelease.core.span import Span
 
 if TYPE_CHECKING:
@@ -105,7 +106,9 @@ class Lookout:
     async def _read(
         self, key: str, candidate: str, stretch: Stretch, spec: GuardrailPolicySpec, grid: float
     ) -> None:
-        self._pasts[key] = await history(self._evidence, candidate, stretch, spec, grid)
+        self._pasts[key] = past = await history(self._evidence, candidate, stretch, spec, grid)
+        days = await remembered(self._evidence, days_before(stretch), spec)
+        self._pasts[key] = replace(past, days=days)
 
 
 async def history(
@@ -128,6 +131,33 @@ async def history(
         why = f"reading took longer than {PATIENCE:g} s"
     said = f"{len(found)} blocks of stable's history" + (f"; no more: {why}" if why else "")
     return Past(candidate, tuple(found), said, (reached, stretch.end))
+
+
+def days_before(stretch: Stretch) -> Stretch:
+    """Return the days up to the last full hour of a stretch, of which a sample an hour is read."""
+    end = stretch.end // swing.HOUR * swing.HOUR
+    return replace(stretch, start=end - swing.DAYS * swing.DAY * swing.HOUR, end=end, step=swing.HOUR)
+
+
+async def remembered(evidence: Evidence, stretch: Stretch, spec: GuardrailPolicySpec) -> Days:
+    """Read stable's past days, an hour a block, from the newest back until one is empty or can't be read."""
+    found: list[Block] = []
+    why, end, day = "", stretch.end, swing.DAY * swing.HOUR
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while end > stretch.start and not why:
+                part = replace(stretch, start=max(stretch.start, end - day), end=end)
+                snapshot = await evidence.past(blocks.metrics_read(spec), part)
+                hours = await asyncio.to_thread(_blocks, snapshot, spec, part, swing.HOUR)
+                if not hours and not snapshot.problem:
+                    break
+                why, end = snapshot.problem, part.start
+                found[:0] = [] if why else hours
+    except TimeoutError:
+        why = f"reading took longer than {PATIENCE:g} s"
+    said = f"{len(found)} hours of its past days" + (f"; no more: {why}" if why else "")
+    start = found[0].start if found else stretch.end
+    return Days(tuple(found), said, (start, stretch.end))
 
 
 def _blocks(snapshot: Snapshot, spec: GuardrailPolicySpec, stretch: Stretch, grid: float) -> list[Block]:

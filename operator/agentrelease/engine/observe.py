@@ -109,7 +109,8 @@ def observe(
     assessment = assess(guarding.plan, ledger, snapshot.end, requirements, known)
     if not blind and assessment.blinded:  # a single guardrail's evidence is missing
         blind = assessment.reason
-    wants = None if ledger.origin else history_of(release, guarding.plan.grid, ledger.phase_at)
+    told = ledger.origin and ledger.recalled
+    wants = None if told else history_of(release, guarding.plan.grid, ledger.phase_at)
     return Observed(
         ledger,
         assessment,

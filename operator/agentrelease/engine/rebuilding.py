@@ -13,14 +13,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from agentrelease.api.vocabulary import Autonomy
-from agentrelease.core import blocks, lacking
+from agentrelease.core import blocks, lacking, swing
 from agentrelease.core.course import Course, Terms, digest_of, missing
 from agentrelease.core.ledger import Ledger
 from agentrelease.core.permitted import Levels
 from agentrelease.core.reference import write_reference
 from agentrelease.core.series import Stretch
 from agentrelease.core.span import Services, Span
-from agentrelease.engine.lookout import CHUNK, history
+from agentrelease.engine.lookout import CHUNK, history, remembered
 
 if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease
@@ -129,6 +129,8 @@ class _Folding:
                     ledger = await self._blocks(ledger, terms, *rest)
                 case "past":
                     ledger = await self._warmed(ledger, *rest)
+                case "days":
+                    ledger = await self._remembering(ledger, *rest)
                 case "proof":
                     ledger = _proven(ledger, *rest)
                 case _:
@@ -159,6 +161,11 @@ class _Folding:
         stretch = Stretch(*self._where, (stable,), start, end)
         past = await history(self._evidence, "", stretch, self._spec, self._plan.grid)
         return ledger.warmed(self._plan, past.blocks, said)
+
+    async def _remembering(self, ledger: Ledger, start: float, end: float, stable: str, said: str) -> Ledger:
+        stretch = Stretch(*self._where, (stable,), start, end, swing.HOUR)
+        days = await remembered(self._evidence, stretch, self._spec)
+        return ledger.remembering(self._plan, days.hours, said)
 
     async def _blocks(self, ledger: Ledger, terms: Terms, first: float, length: float, count: int) -> Ledger:
         at_once = max(1, round(CHUNK * self._plan.grid / length)) if length > 0 else 1

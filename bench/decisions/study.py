@@ -211,7 +211,7 @@ def cost(plan: Plan) -> tuple[float, float, int]:
         )
         for hour in range(WEEK)
     ]
-    ledger = Ledger.new(plan, 0.0).remembering(plan, past, "168 hours of its past days")
+    ledger = Ledger.new(plan, 0.0).remembering(plan, past, "168 hours of its past days are known")
     best_block, best_decision = np.inf, np.inf
     for tick in range(300):
         cells = {

@@ -40,7 +40,7 @@ async def test_who_serves_alone_is_held_to_what_stables_past_days_came_back_to()
     v2 = await stage.apply("v2", Behaviour(completion=0.94, violations=0.005))
     release = await stage.run(600, until="Promoted")
     assert "168 hours" in Ledger.from_json(release.status.watch.evidence).recalled
-    (said,) = {one.reason for one in release.status.history if "record of stable" in one.reason}
+    (said,) = {one.reason for one in release.status.history if "stable's record" in one.reason}
     assert "168 hours of its past days" in said
     record = read_reference(release.status.reference)["task-completion"].values()
     assert [one.highest for one in record] == [pytest.approx(0.24, rel=0.05)] * len(record)
@@ -56,7 +56,7 @@ async def test_where_nothing_is_known_of_days_an_evening_is_harm() -> None:
     stage = await serving()
     v2 = await stage.apply("v2", Behaviour(completion=0.94, violations=0.005))
     release = await stage.run(600, until="Promoted")
-    assert Ledger.from_json(release.status.watch.evidence).recalled == "0 hours of its past days"
+    assert Ledger.from_json(release.status.watch.evidence).recalled == "its past days are not known"
     stage.behaviours[v2] = Behaviour(completion=0.76, violations=0.005)
     await stage.run(200, until="RolledBack")
 

@@ -147,8 +147,8 @@ def _recorded(s: Situation, index: int) -> str:
     weight = s.release.spec.phases[index].weight or 0.0
     if weight < ALL or intent.exposure(s.release).weight >= ALL or s.assessment is None:
         return ""
-    known = s.assessment.grounds.ledger.recalled or "its past days not read"
-    return f"; from now on it is compared with the record of stable, {known}"
+    known = s.assessment.grounds.ledger.recalled or "its past days were not read"
+    return f"; from now on it is compared with stable's record ({known})"
 
 
 def _entering(s: Situation, index: int) -> str:

@@ -155,7 +155,8 @@ async def remembered(evidence: Evidence, stretch: Stretch, spec: GuardrailPolicy
                 found[:0] = [] if why else hours
     except TimeoutError:
         why = f"reading took longer than {PATIENCE:g} s"
-    said = f"{len(found)} hours of its past days" + (f"; no more: {why}" if why else "")
+    known = f"{len(found)} hours of its past days are known" if found else "its past days are not known"
+    said = known + (f"; no more: {why}" if why else "")
     start = found[0].start if found else stretch.end
     return Days(tuple(found), said, (start, stretch.end))
 

@@ -3,6 +3,9 @@
 Each trial releases a new bundle to half of the traffic, waits until it is confirmed there, and then makes it
 misbehave at once. The clock starts at the scrape time of the first bad sample and stops when the route with
 weight 0 and the flags with `observe` are stored: a watch of its own tells the bench, so nothing is polled.
+
+What is judged by statistics can't be faster than its samples and its blocks, so how often Prometheus scrapes
+and how long a block is are part of every result.
 """
 
 from __future__ import annotations
@@ -35,6 +38,23 @@ FAULTS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds between two scrapes of an agent, and of a block of evidence."""
+
+    scrape: float = 0.25
+    block: float = 0.5
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The operator's settings; twenty samples of each series are read, however often they come."""
+        lookback = max(1.0, 20 * self.scrape)
+        return {
+            "AGENTRELEASE_EVALUATION_INTERVAL": f"{self.block:g}",
+            "AGENTRELEASE_EVIDENCE_LOOKBACK": f"{lookback:g}",
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Reaction:
     """Seconds from the first bad sample until each lever was safe."""
 
@@ -49,13 +69,15 @@ class Reaction:
 
 
 async def reactions(
-    plane: ControlPlane, namespace: str, logs: Path, trials: int
+    plane: ControlPlane, namespace: str, logs: Path, trials: int, pace: Pace
 ) -> tuple[list[Reaction], list[float]]:
     """Run trials, half of each fault; also return the operator's memory in MiB, sampled at each."""
     found: list[Reaction] = []
     memory: list[float] = []
     async with (
-        world(plane, namespace, logs, rate=80) as here,
+        world(
+            plane, namespace, logs, rate=80, settings=pace.settings, scrape=f"{pace.scrape * 1000:.0f}ms"
+        ) as here,
         aiohttp.ClientSession(trust_env=False) as session,
         Observer(plane.kubeconfig, namespace, AGENT) as observer,
     ):

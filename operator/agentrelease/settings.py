@@ -43,7 +43,10 @@ class Settings(BaseSettings):
         description="The cluster to work on; without it the pod's service account, then ~/.kube/config.",
     )
     evaluation_interval: float = Field(
-        default=5.0, gt=0, le=3600, description="Between two looks at a release."
+        default=5.0,
+        gt=0,
+        le=3600,
+        description="Between two looks at a release; no shorter than between two scrapes of an agent.",
     )
     evidence_lookback: float = Field(
         default=300.0,

@@ -225,8 +225,12 @@ async def world(
     *,
     rate: float = 60.0,
     settings: dict[str, str] | None = None,
+    scrape: str = "1s",
 ) -> AsyncIterator[World]:
-    """Start everything in a namespace; nothing is left when the context ends."""
+    """Start everything in a namespace; nothing is left when the context ends.
+
+    ``settings`` are the operator's, ``scrape`` is how often Prometheus does.
+    """
     async with AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(await ApiServer.connect(Credentials(plane.kubeconfig)))
         await kubectl(plane, _platform(), "apply", "-n", namespace, "-f", "-")
@@ -237,7 +241,7 @@ async def world(
         await stack.enter_async_context(
             Node(plane.kubeconfig, namespaces=[namespace], directory=logs / "node")
         )
-        scraping = prometheus.Scraping(plane.kubeconfig, [namespace])
+        scraping = prometheus.Scraping(plane.kubeconfig, [namespace], interval=scrape)
         serving = prometheus.serve(processes, ports, logs / "prometheus", scraping)
         evidence = await stack.enter_async_context(serving)
         load = Load(rate=rate, duration=900, max_requests=60_000)

@@ -210,3 +210,10 @@ def test_a_diff_of_everything_stays_bounded():
     rest = [c for c in found if c.change is ChangeKind.MORE]
     assert [(c.layer, c.to) for c in rest] == [("prompts", "40"), ("tools", "232")]
     assert len(found) == 2 * 25
+
+
+def test_a_long_value_is_cut_to_its_bound_and_says_that_it_was():
+    fits, long = (bundle(model=content()["model"] | {"parameters": {"stop": "r" * n}}) for n in (126, 127))
+    (change,) = changes(fits, long)
+    assert change.from_ == f'"{"r" * 126}"'
+    assert (change.to, len(change.to)) == (f'"{"r" * 126}…', 128)

@@ -182,3 +182,25 @@ def test_a_packing_bomb_is_not_unpacked():
 
     bomb = base64.b64encode(zlib.compress(b"[" * 50_000_000, 9)).decode()
     assert packing.unpacked(bomb) == {}
+
+
+@pytest.mark.parametrize(
+    ("move", "before", "outcome"),
+    [
+        ("Promote", {"candidate": {}}, "Promoted"),
+        ("Finish", {"candidate": {"outcome": "RolledBack"}}, "RolledBack"),
+        ("Finish", {"candidate": {}}, "Superseded"),
+        ("Return", {}, "RolledBack"),
+    ],
+)
+def test_how_a_revision_ended_is_said_with_the_time_and_the_reason(move, before, outcome):
+    (begun, ended) = chain(["loading it", "because"])
+    begun.content["outcome"]["move"], ended.content["outcome"]["move"] = "Start", move
+    ended.content["inputs"]["release"]["status"] = before
+    status = kept([begun])
+    at = ended.content["at"]
+    assert (status.started_at, status.ended_at, status.outcome, status.reason) == (at, "", "", "")
+    status = kept([begun, ended])
+    assert (status.started_at, status.ended_at, status.outcome, status.reason) == (at, at, outcome, "because")
+    other = copies.with_entry(RevisionStatus(), "support-2", ended, copies.ROOM)
+    assert (other.ended_at, other.outcome) == ("", ""), "an entry about another revision says nothing of this"

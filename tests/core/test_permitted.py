@@ -48,3 +48,8 @@ def test_until_a_lowering_is_taken_up_the_level_before_it_counts_for_each_kind_o
     suggested = acted.model_copy(update={"permitted": Autonomy.SUGGESTION_ONLY})
     assert not falls(lower, suggested)
     assert of_candidate(lower, suggested) == LEVELS
+
+
+def test_the_levels_of_strata_are_told_beside_the_rests() -> None:
+    assert LEVELS.lower == {Autonomy.SUGGESTION_ONLY}
+    assert Levels(Autonomy.OBSERVE).lower == frozenset()

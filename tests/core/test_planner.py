@@ -10,6 +10,7 @@ from tests.core.conftest import guardrail, plan
 
 from agentrelease.api.vocabulary import Autonomy
 from agentrelease.core import planner
+from agentrelease.core.contrast import Pairs
 from agentrelease.core.evidence import Block, Cell, Concurrent, Count
 from agentrelease.core.guardrails import Margin
 from agentrelease.core.ledger import Ledger
@@ -113,3 +114,10 @@ def test_the_plan_predicts_what_happens(kind: str, rate: float) -> None:
         else planner.to_detect(made.tested[0], 0.05, rate, 0.1, 19.0)
     )  # fmt: skip
     assert 0.6 * expected <= np.median(taken) <= 1.4 * expected
+
+
+def test_little_that_is_missing_is_still_missing() -> None:
+    seen = Count(300, 30), Count(5700, 570)
+    assert planner.remaining(guardrail(), log(20) - 0.5, *seen) > 0.0
+    assert planner.remaining_pairs(guardrail(), log(20) - 0.5, Pairs()) > 0.0
+    assert planner.remaining_pairs(guardrail(), log(20), Pairs()) == 0.0

@@ -31,3 +31,8 @@ def test_samples_that_are_too_old_say_nothing() -> None:
 def test_a_skew_up_to_the_lease_is_borne_and_more_says_which_side(seconds, said: str) -> None:
     found = unreliable(seconds, 20.0)
     assert (found == "") if not said else (f"an agent's clock is {said} Prometheus'" in found)
+
+
+def test_a_clock_that_is_ahead_by_less_than_a_second_is_ahead() -> None:
+    assert "ahead of" in unreliable(0.9, 0.5)
+    assert "behind" in unreliable(-0.9, 0.5)

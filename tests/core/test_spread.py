@@ -72,3 +72,10 @@ def test_each_arm_adds_the_variation_of_its_share() -> None:
     odd = Spread().after(Cell(Count(10, 4), Count(30, 3)), 0.1, Concurrent())
     mine, theirs = 4 * 0.9**2 + 6 * 0.1**2, 3 * 0.9**2 + 27 * 0.1**2
     assert odd.variation == pytest.approx(0.75**2 * mine + 0.25**2 * theirs)
+
+
+def test_one_task_in_an_arm_counts() -> None:
+    one = Spread().after(Cell(Count(1, 1), Count(1, 0)), 0.5, Concurrent())
+    assert (one.estimate, one.weight) == (1.0, 0.5)
+    assert one.radius(0.05, 1.0) < inf
+    assert Spread(0.1, 0.4, 0.1).estimate == pytest.approx(0.25)

@@ -188,7 +188,7 @@ def main() -> int:
     options = _options()
     os.chdir(ROOT)
     until = time.monotonic() + 60 * options.minutes
-    reach = recorded(options.reach, options.enough)
+    reach = recorded(options.reach, options.enough, options.processes)
     tried: Counter[str] = Counter()
     killed: Counter[str] = Counter()
 

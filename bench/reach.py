@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import sys
 import time
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from math import inf
+from typing import TYPE_CHECKING, TypedDict
 
 import coverage
 import pytest
@@ -25,6 +27,16 @@ ROOT = mutation.CORE.parents[2]
 ROOMS = [str(ROOT / "tests" / room) for room in ("core", "engine")]
 SERVERS = {"control_plane", "admin", "namespace"}
 """Fixtures of tests that need a real API server: they speak for the edges."""
+
+
+class Reached(TypedDict):
+    """As it is kept: the tests of each line of each module, and the CPU seconds of each test.
+
+    Infinitely many seconds mean a test that is never asked.
+    """
+
+    lines: dict[str, dict[str, list[str]]]
+    seconds: dict[str, float]
 
 
 class Reach:
@@ -63,44 +75,54 @@ class Reach:
                     yield module, number
 
 
-class Recording:
-    """Runs the collected tests that are not known yet and writes down what each reaches; ends its process."""
+class _TooDear(BaseException):
+    """A test has taken so long that no mutant will ever be asked it; nothing catches this but pytest."""
 
-    def __init__(self, to: Path) -> None:
-        known = json.loads(to.read_text()) if to.exists() else {"lines": {}, "seconds": {}}
-        self._to, self._lines, self._seconds = to, known["lines"], known["seconds"]
+
+def _end_it(_signal: int, _frame: object) -> None:
+    raise _TooDear
+
+
+class Recording:
+    """Runs every ``of``-th collected test that is not known yet and writes down what each reaches."""
+
+    def __init__(self, to: Path, known: Reached, part: int, of: int, dearest: float) -> None:
+        self._to, self._known, self._part, self._of, self._dearest = to, known, part, of, dearest
         self._failed: set[str] = set()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session) -> bool:
-        new = [
-            item
-            for item in session.items
-            if item.nodeid not in self._seconds and not SERVERS & set(item.fixturenames)
-        ]
+        asked = [item for item in session.items if not SERVERS & set(item.fixturenames)]
+        new = [item for item in asked if item.nodeid not in self._known["seconds"]][self._part :: self._of]
+        there = {item.nodeid for item in session.items}
+        seconds = {test: taken for test, taken in self._known["seconds"].items() if test in there}
         seen = coverage.Coverage(data_file=None, config_file=False, include=[f"{mutation.CORE}/*"])
+        signal.signal(signal.SIGPROF, _end_it)
         seen.start()
         for item, following in pairwise([*new, None]):
             seen.switch_context(item.nodeid)
             began = time.process_time()
+            signal.setitimer(signal.ITIMER_PROF, self._dearest, 1.0)
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-            self._seconds[item.nodeid] = time.process_time() - began
+            signal.setitimer(signal.ITIMER_PROF, 0.0)
+            seconds[item.nodeid] = inf if item.nodeid in self._failed else time.process_time() - began
         seen.stop()
-        there = {item.nodeid for item in session.items} - self._failed
+        lines: dict[str, dict[str, list[str]]] = {}
         for module in mutation.MODULES:
-            lines = self._lines.setdefault(module, {})
+            found = {str(line): tests for line, tests in self._known["lines"].get(module, {}).items()}
             for line, tests in seen.get_data().contexts_by_lineno(str(mutation.path(module))).items():
-                lines.setdefault(str(line), []).extend(test for test in tests if test)
-            self._lines[module] = {line: [t for t in tests if t in there] for line, tests in lines.items()}
-        self._seconds = {test: taken for test, taken in self._seconds.items() if test in there}
-        self._to.parent.mkdir(parents=True, exist_ok=True)
-        self._to.write_text(json.dumps({"lines": self._lines, "seconds": self._seconds}))
+                found[str(line)] = [*found.get(str(line), []), *(test for test in tests if test)]
+            lines[module] = {
+                line: [test for test in tests if seconds.get(test, inf) < inf]
+                for line, tests in found.items()
+            }
+        self._to.write_text(json.dumps({"lines": lines, "seconds": seconds}))
         return True
 
     def pytest_runtest_logreport(self, report) -> None:
         if report.failed:
             self._failed.add(report.nodeid)
-            sys.__stderr__.write(f"{report.nodeid} fails without any mutant and is not asked\n")
+            sys.__stderr__.write(f"{report.nodeid} fails without any mutant, or is too dear: not asked\n")
 
 
 def told(files: list[str], plugin: object) -> int:
@@ -110,10 +132,32 @@ def told(files: list[str], plugin: object) -> int:
     return int(pytest.main([*quiet, f"--rootdir={ROOT}", *files], plugins=[plugin]))
 
 
-def recorded(to: Path, enough: float) -> Reach:
-    """Return which tests reach what; in a fork, ask those tests first of which that isn't known yet."""
-    child = os.fork()
-    if child == 0:
-        os._exit(told(ROOMS, Recording(to)))
-    os.waitpid(child, 0)
-    return Reach(**json.loads(to.read_text()), enough=enough)
+def recorded(to: Path, enough: float, processes: int) -> Reach:
+    """Return which tests reach what; in forks, ask those tests first of which that isn't known yet.
+
+    A test that takes twice ``enough`` CPU seconds while it is recorded is broken off and never asked.
+    """
+    to.parent.mkdir(parents=True, exist_ok=True)
+    known: Reached = json.loads(to.read_text()) if to.exists() else {"lines": {}, "seconds": {}}
+    parts = [to.with_suffix(f".{part}.json") for part in range(processes)]
+    children = []
+    for number, part in enumerate(parts):
+        child = os.fork()
+        if child == 0:
+            os._exit(told(ROOMS, Recording(part, known, number, processes, 2.0 * enough)))
+        children.append(child)
+    for child in children:
+        os.waitpid(child, 0)
+    lines: dict[str, dict[str, set[str]]] = {}
+    seconds: dict[str, float] = {}
+    for part in parts:
+        found = json.loads(part.read_text())
+        part.unlink()
+        seconds |= found["seconds"]
+        for module, reached in found["lines"].items():
+            for line, tests in reached.items():
+                lines.setdefault(module, {}).setdefault(line, set()).update(tests)
+    whole = {module: {line: sorted(tests) for line, tests in of.items()} for module, of in lines.items()}
+    to.write_text(json.dumps({"lines": whole, "seconds": seconds}))
+    asked = {test: taken for test, taken in seconds.items() if taken < inf}
+    return Reach(whole, asked, enough)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -90,3 +92,20 @@ def test_what_no_router_tells_is_unknown():
     assert routing.arms(snapshot([10.0], [False], 1), SPEC, span()) is None
     assert routing.silent(Snapshot(END, END, 0), SPEC, ("shop", "green"))
     assert not routing.silent(snapshot([], [], 1), SPEC, ("shop", "green"))
+
+
+def test_a_process_that_is_silent_for_a_minute_holds_nothing_up_any_more():
+    """What it began and has not told may be the requests that lack a task; a minute later they lack one."""
+    sent = [float(at) for at in range(50, 80)]
+    told = counter({"release": "new", "pod": "a"}, [], 0.0, 1)
+
+    def found(silent_from: float) -> float:
+        quiet = Series({"release": "new", "pod": "b"}, (Sample(0.0, 0.0), Sample(silent_from, 0.0)))
+        made = snapshot(sent, [True] * len(sent), 1)
+        made = replace(made, series={STARTED: {("shop", "support"): (told, quiet)}})
+        (paths,) = routing.paths(made, SPEC, span())["router"].values()
+        return paths.candidate[-1]
+
+    assert found(END - 1.0) == len(sent)
+    assert found(END - 50.0) == sum(at < END - 50.0 - routing.GRACE for at in sent)
+    assert found(END - 61.0) == len(sent)

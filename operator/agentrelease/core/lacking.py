@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from agentrelease.core.evidence import Paths, stratum_key
 from agentrelease.core.overdue import (
     AGED,
-    ALL_TASKS,
     DURATIONS,
     FINISHED,
     STARTED,
@@ -89,7 +88,7 @@ def _kinds(spec: GuardrailPolicySpec, deadline: float) -> dict[str, dict[str, st
     for metric in spec.metrics:
         kind = lacking(metric, deadline)
         if kind:
-            kinds[kind] = {} if kind == ALL_TASKS or metric.ratio is None else dict(metric.ratio.of.match)
+            kinds[kind] = dict(metric.ratio.of.match) if metric.ratio is not None else {}
     return kinds
 
 

@@ -53,3 +53,10 @@ def test_until_a_lowering_is_taken_up_the_level_before_it_counts_for_each_kind_o
 def test_the_levels_of_strata_are_told_beside_the_rests() -> None:
     assert LEVELS.lower == {Autonomy.SUGGESTION_ONLY}
     assert Levels(Autonomy.OBSERVE).lower == frozenset()
+
+
+def test_a_stratum_of_several_labels_needs_all_of_them() -> None:
+    both = PhaseStratum(match={"risk_tier": "high", "region": "eu"}, autonomy=Autonomy.OBSERVE)
+    levels = Levels.of(Autonomy.LIMITED_ACTION, [both])
+    assert levels.at({"risk_tier": "high", "region": "eu"}) is Autonomy.OBSERVE
+    assert levels.at({"risk_tier": "high", "region": "us"}) is Autonomy.LIMITED_ACTION

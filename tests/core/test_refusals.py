@@ -64,6 +64,7 @@ def test_times_are_counted_over_promotions_and_the_oldest_refusals_make_room() -
     many: tuple[Refused, ...] = ()
     for number in range(MAX_REFUSED + 3):
         many = refusing(many, served.model_copy(update={"digest": str(number), "refusals": 0}), "why", NOW)
+    assert {other.times for other in many} == {1}
     assert [other.digest for other in many] == [str(n) for n in range(3, MAX_REFUSED + 3)]
     again = refusing(many, served.model_copy(update={"digest": "5", "refusals": 0}), "why", NOW)
     assert (again[-1].digest, again[-1].times, len(again)) == ("5", 2, MAX_REFUSED)

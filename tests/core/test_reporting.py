@@ -7,16 +7,19 @@ from math import inf
 from typing import Any
 
 import pytest
+from tests.core.conftest import guardrail, plan
 from tests.core.test_succession import having
 from tests.support.situations import LOADING, NOW, WITHDRAWING, judged, standing, with_
 
 from agentrelease.api.status import MAX_MESSAGE, Condition, Refused, ReleaseStatus
 from agentrelease.api.vocabulary import Autonomy
 from agentrelease.core import reporting
+from agentrelease.core.assess import Requirements, assess
 from agentrelease.core.decision import decide
 from agentrelease.core.exposure import NOTHING, Cohort, Exposure
 from agentrelease.core.forecast import Outlook
 from agentrelease.core.instants import stamp
+from agentrelease.core.ledger import Ledger
 from agentrelease.core.situation import Desired, Live, Measured, Situation
 
 
@@ -224,3 +227,14 @@ def test_what_is_foreseen_is_told_while_a_candidate_is_on_its_way_and_kept_until
     unknown = Outlook("half", None, None, "", None, None)
     (found,) = told(replace(s, outlook=(unknown,))).outlook
     assert (found.tasks, found.seconds, found.smallest, found.bad) == (None, None, None, None)
+
+
+def test_a_status_has_no_more_metrics_than_it_has_room_for() -> None:
+    many = plan(*(guardrail(f"failures-{number}", weight=1 / 60) for number in range(60)))
+    judgement = assess(many, Ledger.new(many, NOW - 1.0), NOW, Requirements())
+    assert len(told(replace(standing(), assessment=judgement)).metrics) == 48
+
+
+def test_telemetry_is_asked_for_from_the_look_after_a_candidate_began() -> None:
+    starts = replace(alone(), desired=Desired("sha256:new", "support-new"), blind="Prometheus is away")
+    assert condition(starts, "TelemetryAvailable")[1] == "NotAsked"

@@ -15,7 +15,7 @@ from agentrelease.api.vocabulary import Action, Autonomy
 from agentrelease.core import intent
 from agentrelease.core.decision import Direction, decide
 from agentrelease.core.exposure import NOTHING
-from agentrelease.core.situation import Desired, Live, Situation
+from agentrelease.core.situation import Desired, Live, Measured, Situation
 from agentrelease.core.steps import Move
 
 
@@ -269,3 +269,31 @@ def test_who_returns_to_a_served_revision_waits_for_telemetry_only_where_nothing
     assert decide(seen, NOW).step.move is Move.PROMOTE
     silent = decide(with_(seen, {"slot": {"silent": True}}), NOW).step
     assert silent.move is (Move.PROMOTE if reporting else Move.KEEP)
+
+
+def test_a_deletion_waits_for_telemetry_a_minute_beyond_the_last_grant_and_no_longer() -> None:
+    s = standing(**WITHDRAWING)
+    lease = s.release.spec.delivery.flags.lease_seconds
+    unseen: dict[str, Any] = {
+        "live": {"exposure": NOTHING}, "measured": {"recent": None, "autonomy": None, "at": 0.0},
+        "blind": "Prometheus is away",
+    }  # fmt: skip
+    for deleting, waited, move in (
+        (True, lease + 59.0, Move.KEEP),
+        (True, lease + 60.0, Move.FINISH),
+        (False, lease + 3600.0, Move.KEEP),
+    ):
+        began = standing(**WITHDRAWING, enteredAt=NOW - waited)
+        release = began.release.model_copy(update={"deleting": deleting})
+        found = decide(replace(with_(began, unseen), release=release), NOW)
+        assert found.step.move is move
+        assert "telemetry cannot show" in found.step.reason
+
+
+def test_a_route_that_served_before_us_is_not_taken_away_by_a_candidate_that_loads() -> None:
+    there = Live(replace(NOTHING, weight=100.0))
+    loading = with_(standing(**LOADING), {"leading": False, "measured": Measured(), "live": there})
+    bare = loading.release.status.model_copy(update={"stable": None})
+    first = replace(loading, release=loading.release.model_copy(update={"status": bare}))
+    assert decide(first, NOW).direction is Direction.KEEP
+    assert decide(loading, NOW).direction is Direction.LOWER, "beside a stable it is the candidate's"

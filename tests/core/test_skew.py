@@ -36,3 +36,8 @@ def test_a_skew_up_to_the_lease_is_borne_and_more_says_which_side(seconds, said:
 def test_a_clock_that_is_ahead_by_less_than_a_second_is_ahead() -> None:
     assert "ahead of" in unreliable(0.9, 0.5)
     assert "behind" in unreliable(-0.9, 0.5)
+
+
+def test_the_newest_sample_counts_however_many_there_are() -> None:
+    made = Series({}, (Sample(970.0, 999.0), Sample(985.0, 985.0), Sample(1000.0, 1004.0)))
+    assert skew([made], 1000.0, 30.0) == 4.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf
+from math import exp, inf, log
 from typing import TYPE_CHECKING
 
 from agentrelease.core.guardrails import MetricVerdict
@@ -47,9 +47,9 @@ def where(key: str) -> str:
 
 def odds(log_evidence: float) -> str:
     """Say an e-value as odds."""
-    if log_evidence > 13.8:
+    if log_evidence > log(1e6):
         return "more than a million to 1"
-    return f"{_number(float(f'{2.718281828459045**log_evidence:.3g}'))} to 1"
+    return f"{_number(float(f'{exp(log_evidence):.3g}'))} to 1"
 
 
 def metric(guardrail: Guardrail, margin: Margin, counted: Seen, verdict: MetricVerdict, needed: float) -> str:

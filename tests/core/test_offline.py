@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.core.conftest import absorbed, block, guardrail, plan
 
 from agentrelease.api.guardrail import GuardrailPolicySpec
-from agentrelease.api.status import MAX_EVALUATIONS
+from agentrelease.api.status import MAX_EVALUATIONS, Evaluation
 from agentrelease.api.vocabulary import Action, Autonomy
 from agentrelease.core import blocks, offline, runs
 from agentrelease.core.assess import Requirements, Verdict, assess
@@ -232,6 +232,34 @@ def test_the_newest_target_counts_where_a_job_was_tried_again() -> None:
     assert seen(old, new) == (run(at=110.0),)
 
 
+def scored(*sums: float, at: float = 100.0, **labels: str) -> list[tuple[str, Series]]:
+    own = {"release": "v2", "evaluator": "gold-incidents", "dataset": "2026-11", "instance": "a"} | labels
+    return [
+        (offline.SCORE, Series(own | {"shard": f"{n}"}, (Sample(at, one),))) for n, one in enumerate(sums)
+    ]
+
+
+def test_the_newest_target_counts_also_where_it_has_fewer_results() -> None:
+    old, new = reported({"pass": 95, "fail": 5}), reported({"pass": 20}, at=105.0, instance="b")
+    (found,) = seen(old, new)
+    assert (found.results, found.cases) == ({"pass": 20}, 100)
+
+
+def test_scores_of_one_target_add_up_and_none_is_no_score_of_zero() -> None:
+    (found,) = seen(reported({"pass": 100}), scored(40.0, 50.5, 0.0))
+    assert found.score == 90.5
+    assert [one.score for one in seen(reported({"pass": 100}), scored(0.0))] == [0.0]
+    assert [one.score for one in seen(reported({"pass": 100}))] == [None]
+
+
+def test_whatever_a_run_reports_fits_in_a_status() -> None:
+    counts = {f"{n}{'-' * 90}": 1.0 for n in range(20)} | {"error": 1}
+    (found,) = seen(reported(counts, dataset="d" * 300))
+    (kept,) = runs.to_store([found])
+    assert Evaluation.model_validate(kept.to_object()) == kept
+    assert (len(kept.dataset), max(map(len, kept.results)), sum(kept.results.values())) == (63, 32, 21)
+
+
 def test_runs_of_other_evaluators_are_not_read_and_labels_stay_few() -> None:
     assert seen(reported({"pass": 1}, evaluator="mine")) == ()
     (many,) = seen(reported({f"label-{n}": 1 for n in range(50)} | {"error": 2}, cases=52))
@@ -242,6 +270,7 @@ def test_runs_of_other_evaluators_are_not_read_and_labels_stay_few() -> None:
 
 def test_a_run_without_a_number_of_cases_is_read_and_does_not_pass() -> None:
     (found,) = seen(reported({"pass": 100}, cases=None))
+    assert found.cases == 0
     assert said(found).verdict is MetricVerdict.COLLECTING
 
 

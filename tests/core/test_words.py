@@ -1,4 +1,4 @@
-"""The sentences of a judgement: numbers as people write them, both arms, the bound, and what is still needed."""
+"""The sentences of a judgement: numbers as people write them, both arms, the bound, what is still needed."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from agentrelease.core.guardrails import Margin, MetricVerdict
 
 BOTH = Seen(Count(1020, 12), Count(9000, 90))
 HARM = Margin(1.0, 0.03)
+WAIT = "about 1,200 more candidate tasks are needed"
 
 
 def test_a_count_says_how_many_of_how_many_and_the_share():
@@ -68,10 +69,13 @@ def test_evidence_is_said_as_odds_to_three_digits(evidence, said):
         (MetricVerdict.PASS, f": harm of {HARM} is excluded"),
         (MetricVerdict.HARM, f": proven worse than tolerated ({Margin(1.0, 0.01)})"),
         (MetricVerdict.SUSPECT, f": looks worse than tolerated ({Margin(1.0, 0.01)}), not proven"),
-        (MetricVerdict.UNJUDGED, ": there is no stable revision to compare with and no ceiling or floor is set"),
-        (MetricVerdict.COLLECTING, f": harm of {HARM} is not excluded yet; about 1,200 more candidate tasks are needed"),
+        (
+            MetricVerdict.UNJUDGED,
+            ": there is no stable revision to compare with and no ceiling or floor is set",
+        ),
+        (MetricVerdict.COLLECTING, f": harm of {HARM} is not excluded yet; {WAIT}"),
     ],
-)  # fmt: skip
+)
 def test_every_verdict_has_its_sentence_with_what_was_seen_and_its_bound(verdict, said):
     assert words.metric(guardrail(), HARM, BOTH, verdict, 1200.0) == words.against(BOTH) + said
 
@@ -91,6 +95,8 @@ def test_a_stratum_that_need_not_be_proven_is_said_to_be_watched():
 
 def test_an_event_says_how_many_at_which_levels():
     low = event(when_autonomy=frozenset({Autonomy.SUGGESTION_ONLY, Autonomy.OBSERVE}))
-    assert words.event(low, 2.0, MetricVerdict.HARM) == "2 forbidden at observe, suggestion-only; one is enough"
+    assert (
+        words.event(low, 2.0, MetricVerdict.HARM) == "2 forbidden at observe, suggestion-only; one is enough"
+    )
     assert words.event(event(), 0.0, MetricVerdict.PASS) == "0 forbidden at any autonomy; one is enough"
     assert words.event(event(), 0.0, MetricVerdict.BLIND) == "no usable evidence of forbidden"

@@ -140,6 +140,55 @@ def test_results_that_were_answered_are_no_second_breach_and_no_pass_until_anoth
     assert said(run(at=70.0), answered=50.0).verdict is MetricVerdict.PASS
 
 
+@pytest.mark.parametrize(
+    ("score", "words"),
+    [
+        (None, "gold-incidents gives no scores (agentrelease_evaluation_score_total is not there)"),
+        (100.5, "the scores of gold-incidents add up to 100.5 over 100 cases; each lies between 0 and 1"),
+        (-0.5, "the scores of gold-incidents add up to -0.5 over 100 cases; each lies between 0 and 1"),
+    ],
+)
+def test_scores_that_cannot_be_are_no_result_and_are_named(score: float | None, words: str) -> None:
+    found = said(run(score=score), by=gold(replace(GOLD, by_score=True)))
+    assert (found.verdict, found.why, found.errored) == (MetricVerdict.COLLECTING, words, False)
+    assert said(run(score=score)).verdict is MetricVerdict.PASS, "scores that nobody asked for do not matter"
+
+
+def test_no_score_at_all_is_the_worst_and_full_scores_the_best() -> None:
+    by = gold(replace(GOLD, by_score=True))
+    assert said(run(score=0.0), by=by).candidate == Count(100, 100)
+    assert said(run(score=100.0), by=by).candidate == Count(100, 0)
+    assert said(run(score=100.0 + 1e-10), by=by).candidate == Count(100, 0), "sums of fractions are not exact"
+
+
+def test_labels_that_are_absent_count_for_nothing() -> None:
+    by = gold(replace(GOLD, passing=("pass", "partly")))
+    assert said(run(results={"pass": 80, "fail": 20}), by=by).candidate == Count(100, 20)
+    by = gold(replace(GOLD, passing=("partly",)))
+    assert said(run(results={"fail": 100}), by=by).candidate == Count(100, 100)
+
+
+def test_what_is_not_a_whole_run_says_whether_it_is_broken_and_counts_nothing() -> None:
+    waiting, broken = said(run(40, 5)), said(run(0, 0, results={"pass": 99, "error": 1}))
+    assert (waiting.errored, broken.errored) == (False, True)
+    assert (waiting.at, broken.at, said().at) == (50.0, 50.0, 0.0)
+    assert (broken.candidate, broken.stable) == (Count(0, 0), Count(0, 0))
+
+
+def test_stable_that_was_not_evaluated_is_no_count_of_zero() -> None:
+    by = gold(replace(GOLD, compared=True), floor=None, tolerance=Margin(1.0, 0.02))
+    for theirs in ((), (run(5, 0, revision="v1"),)):
+        found = said(run(), *theirs, by=by)
+        assert (found.stable, "in stable" in found.why) == (Count(0, 0), False)
+    unnamed = said(run(dataset=""), by=by)
+    assert "stable (v1) has no results to compare with: run it there too" in unnamed.why
+
+
+def test_a_policy_that_does_not_compare_asks_nothing_of_stable() -> None:
+    found = said(run(), run(10, 90, revision="v1"))
+    assert (found.verdict, found.stable) == (MetricVerdict.PASS, Count(0, 0))
+
+
 # ---- in the judgement ----------------------------------------------------------------------------------
 
 

@@ -78,3 +78,11 @@ def test_a_freeze_closes_both_its_dates_in_its_own_zone_whatever_the_windows_say
 
 def test_a_zone_that_nobody_knows_keeps_the_gate_closed_and_is_named() -> None:
     assert "Europe/Atlantis" in calendar_of([window(timeZone="Europe/Atlantis")], []).closed(0.0)
+
+
+def test_any_of_several_windows_opens_and_a_closed_one_says_so() -> None:
+    both = calendar_of([window(), window(days=["Sat"], **{"from": "22:00", "to": "02:00"})], [])
+    assert both.closed(at("2026-11-23T10:00")) == ""
+    assert both.closed(at("2026-11-28T22:00")) == "", "its first minute, at night"
+    assert both.closed(at("2026-11-29T02:00")) == "outside the release windows"
+    assert both.closed(at("2026-11-29T01:59")) == ""

@@ -9,7 +9,7 @@ from tests.core.conftest import absorbed, block, guardrail, plan
 from tests.support.stage import AGENT, BUNDLE, NAMESPACE, SPEC
 
 from agentrelease.api.release import AgentRelease
-from agentrelease.api.vocabulary import Action, Autonomy
+from agentrelease.api.vocabulary import Action, Autonomy, MetricClass
 from agentrelease.core import edits, intent
 from agentrelease.core.assess import Assessment, Requirements, assess
 from agentrelease.core.bundle import digest_of, revision_name
@@ -21,9 +21,14 @@ WITHDRAWING: dict[str, Any] = {"stage": "Withdrawing", "reason": "it failed", "o
 LOADING: dict[str, Any] = {"stage": "Loading", "phaseIndex": -1, "phaseName": "", "granted": None}
 
 
-def judged(bad: int = 3, minutes: int = 40, action: Action = Action.ROLLBACK) -> Assessment:
+def judged(
+    bad: int = 3,
+    minutes: int = 40,
+    action: Action = Action.ROLLBACK,
+    of: MetricClass = MetricClass.QUALITY,
+) -> Assessment:
     """Judge so many bad of 30 tasks a minute; stable has 10 % of bad ones."""
-    made = plan(guardrail(on_breach=action))
+    made = plan(guardrail(on_breach=action, metric_class=of))
     blocks = [block(n, {"failures": {"": ((30, bad), (570, 57))}}) for n in range(minutes)]
     ledger = absorbed(made, blocks)
     return assess(made, ledger, ledger.through + 1.0, Requirements())

@@ -18,8 +18,10 @@ from agentrelease.core.assess import Requirements, assess
 from agentrelease.core.decision import decide
 from agentrelease.core.exposure import NOTHING, Cohort, Exposure
 from agentrelease.core.forecast import Outlook
+from agentrelease.core.guardrails import MetricVerdict
 from agentrelease.core.instants import stamp
 from agentrelease.core.ledger import Ledger
+from agentrelease.core.offline import Judged
 from agentrelease.core.situation import Desired, Live, Measured, Situation
 
 
@@ -100,6 +102,10 @@ CONDITIONS = {
     "another replica leads": (
         replace(alone(), desired=Desired("sha256:new", "support-new"), leading=False),
         "Stalled", ("False", "NotLeading", None),
+    ),
+    "another replica starts it": (
+        replace(alone(), desired=Desired("sha256:new", "support-new"), leading=False),
+        "Reconciling", ("True", "NotLeading", None),
     ),
     "starting": (
         replace(alone(), desired=Desired("sha256:new", "support-new")),
@@ -224,6 +230,8 @@ def test_what_is_foreseen_is_told_while_a_candidate_is_on_its_way_and_kept_until
     assert len(found.warning) == 256
     assert told(having(standing(), outlook=[found])).outlook == [found]
     assert told(having(alone(), outlook=[found])).outlook == []
+    long = told(replace(s, outlook=(replace(one, decided_by="x" * 300, caught_by="y" * 300),))).outlook[0]
+    assert (len(long.decided_by), len(long.caught_by)) == (256, 256)
     unknown = Outlook("half", None, None, "", None, None)
     (found,) = told(replace(s, outlook=(unknown,))).outlook
     assert (found.tasks, found.seconds, found.smallest, found.bad) == (None, None, None, None)
@@ -238,3 +246,45 @@ def test_a_status_has_no_more_metrics_than_it_has_room_for() -> None:
 def test_telemetry_is_asked_for_from_the_look_after_a_candidate_began() -> None:
     starts = replace(alone(), desired=Desired("sha256:new", "support-new"), blind="Prometheus is away")
     assert condition(starts, "TelemetryAvailable")[1] == "NotAsked"
+
+
+def evaluated(*found: tuple[MetricVerdict, bool]) -> Situation:
+    """Offline evaluations with these verdicts, and whether each ended in an error."""
+    s = standing()
+    assert s.assessment is not None
+    made = {
+        f"set-{n}": Judged(verdict, f"said of {n}", errored=errored)
+        for n, (verdict, errored) in enumerate(found)
+    }
+    grounds = replace(s.assessment.grounds, evaluated=made)
+    return with_(s, {"closed": "Friday", "assessment": replace(s.assessment, grounds=grounds)})
+
+
+PASS, HARM = (MetricVerdict.PASS, False), (MetricVerdict.HARM, False)
+WAITING, BROKEN = (MetricVerdict.COLLECTING, False), (MetricVerdict.COLLECTING, True)
+
+
+@pytest.mark.parametrize(
+    ("found", "value", "reason"),
+    [
+        ((PASS, PASS), "True", "EvaluationsPassed"),
+        ((PASS, HARM), "False", "EvaluationFailed"),
+        ((BROKEN, HARM), "False", "EvaluationFailed"),
+        ((PASS, BROKEN), "False", "EvaluationErrored"),
+        ((PASS, WAITING), "Unknown", "EvaluationPending"),
+    ],
+)
+def test_evaluations_are_passed_only_when_all_are(found, value: str, reason: str) -> None:
+    said = condition(evaluated(*found), "EvalsPassed")
+    assert said == (value, reason, "set-0: said of 0; set-1: said of 1")
+
+
+def test_what_was_found_of_evaluations_is_of_one_candidate() -> None:
+    """Without a judgement the last one stands, until another candidate begins."""
+    kept = told(evaluated(PASS)).conditions
+    s = having(with_(standing(), {"assessment": None}), conditions=kept)
+    assert condition(s, "EvalsPassed")[:2] == ("True", "EvaluationsPassed")
+    begins = having(replace(alone(), desired=Desired("sha256:new", "support-new")), conditions=kept)
+    assert condition(begins, "EvalsPassed")[:2] == ("Unknown", "NotJudged")
+    served = having(alone(), conditions=kept)
+    assert condition(served, "EvalsPassed")[:2] == ("True", "EvaluationsPassed")

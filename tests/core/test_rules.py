@@ -297,3 +297,75 @@ def test_a_route_that_served_before_us_is_not_taken_away_by_a_candidate_that_loa
     first = replace(loading, release=loading.release.model_copy(update={"status": bare}))
     assert decide(first, NOW).direction is Direction.KEEP
     assert decide(loading, NOW).direction is Direction.LOWER, "beside a stable it is the candidate's"
+    running = standing()
+    bare = running.release.status.model_copy(update={"stable": None})
+    running = replace(running, release=running.release.model_copy(update={"status": bare}), live=there)
+    assert decide(running, NOW).direction is Direction.LOWER, "nor is what its first phase exposes"
+
+
+def test_a_decision_is_announced_when_its_cause_is_another_one() -> None:
+    s = with_(standing(), {"closed": "it is Friday"})
+    assert decide(s, NOW).announce
+    again = s.release.model_copy(update={"status": decide(s, NOW).status})
+    assert not decide(replace(s, release=again), NOW + 1).announce
+
+
+def test_a_candidate_that_nobody_ever_reached_is_out_whatever_telemetry_says() -> None:
+    seen: dict[str, Any] = {"live": {"exposure": NOTHING}, "measured": {"recent": 3.0}}
+    for index, made, move in (
+        (0, {"confirmedAt": 0.0}, Move.FINISH),
+        (1, {"confirmedAt": 0.0}, Move.KEEP),
+        (0, {"confirmedAt": NOW - 9}, Move.KEEP),
+        (0, {"confirmedAt": 0.0, "interventions": 1}, Move.KEEP),
+    ):
+        s = with_(standing(**WITHDRAWING, phaseIndex=index, **made), seen)
+        assert decide(s, NOW).step.move is move
+
+
+@pytest.mark.parametrize(("why", "said"), [(": it breached", "it breached"), ("", "a rollback had begun")])
+def test_a_rollback_whose_author_died_is_taken_up(why: str, said: str) -> None:
+    s = standing()
+    note = {"live": {"lowered": f"{s.desired.revision}{why}"}}
+    found = decide(with_(s, note), NOW).step
+    assert (found.move, found.cause, found.reason) == (Move.WITHDRAW, "RollbackResumed", said)
+    for other in (standing(confirmedAt=0.0), standing(**LOADING)):
+        assert decide(with_(other, note), NOW).step.cause != "RollbackResumed"
+    old = with_(s, {"live": {"lowered": "support-other: it breached"}})
+    assert decide(old, NOW).step.cause != "RollbackResumed"
+
+
+def test_how_long_sessions_are_still_answered_is_said() -> None:
+    sessions = {"cookie": "agent-session", "answers": "drain", "drainFor": "60s"}
+    spec = {"rollback": {"sessions": sessions}}
+    found = decide(standing(spec=spec, **WITHDRAWING, drainUntil=NOW + 20), NOW).step
+    assert (found.move, found.cause) == (Move.KEEP, "Draining")
+    assert "for 20 s more" in found.reason
+    assert decide(standing(spec=spec, **WITHDRAWING, drainUntil=NOW), NOW).step.move is Move.CUT_SESSIONS
+
+
+EDITS = {
+    "less": ({"weight": 20}, (Move.STEP_BACK, HALF)),
+    "a lower level": ({"autonomy": "observe"}, (Move.STEP_BACK, HALF)),
+    "more": ({"weight": 70}, (Move.KEEP, -1)),
+    "nothing": ({}, (Move.KEEP, -1)),
+    "another name": ({"name": "other"}, (Move.STEP_BACK, HALF)),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_an_edit_of_the_phase_takes_at_once_and_gives_nothing(name: str) -> None:
+    change, (move, index) = EDITS[name]
+    entered = standing().release.status.candidate
+    assert entered is not None
+    assert entered.granted is not None
+    phases = deepcopy(SPEC["phases"])
+    phases[HALF] |= change
+    kept = entered.granted.model_dump(by_alias=True)
+    s = with_(standing(spec={"phases": phases}, granted=kept), {"closed": "it is Friday"})
+    found = decide(s, NOW)
+    assert (found.step.move, found.step.phase) == (move, index)
+    assert found.intended.weight <= 50.0
+    if move is Move.STEP_BACK:
+        assert (found.step.cause, found.direction) == ("PhasesEdited", Direction.LOWER)
+    loading = standing(spec={"phases": phases}, **LOADING | {"granted": kept})
+    assert decide(loading, NOW).step.cause != "PhasesEdited"

@@ -9,7 +9,8 @@ import pytest
 from tests.core.test_succession import PREVIOUS, having
 from tests.support.situations import NOW, standing
 
-from agentrelease.api.status import Watching
+from agentrelease.api.status import MAX_MESSAGE, Refused, Watching
+from agentrelease.api.vocabulary import OVERRIDE_ANNOTATION
 from agentrelease.core.decision import decide
 from agentrelease.core.exposure import NOTHING
 from agentrelease.core.situation import Desired, Live, Situation, SlotState
@@ -100,3 +101,11 @@ def test_a_release_that_is_being_deleted_keeps_what_serves() -> None:
     s = alone(desired=NEXT)
     s = replace(s, release=s.release.model_copy(update={"deleting": True}))
     assert step(s) == (Move.KEEP, "Deleted")
+
+
+def test_a_refusal_names_the_way_out_however_long_its_reason_is() -> None:
+    out = Refused(digest=NEXT.digest, revision=NEXT.revision, reason="x" * MAX_MESSAGE, at="then")
+    found = decide(having(alone(desired=NEXT), refused=[out]), NOW).step
+    assert found.cause == "Refused"
+    assert found.reason.endswith(f"{OVERRIDE_ANNOTATION}={NEXT.digest}")
+    assert MAX_MESSAGE - 70 < len(found.reason) <= MAX_MESSAGE

@@ -323,3 +323,30 @@ def test_a_candidate_that_loads_has_no_clock() -> None:
     ).candidate
     assert found is not None
     assert (found.ticked_at, found.active_seconds) == (NOW - 9, 580)
+
+
+def test_sessions_are_cut_once() -> None:
+    found = after(standing(**WITHDRAWING, drainUntil=NOW + 9), Step(Move.CUT_SESSIONS, "SessionsCut", ""))
+    assert found.candidate is not None
+    assert found.candidate.drain_until == 0.0
+
+
+def test_a_raise_from_outside_is_remembered_and_nothing_else_is() -> None:
+    for cause, fights in (("DriftUndone", [NOW]), ("Collecting", [])):
+        found = after(standing(), Step(Move.KEEP, cause, ""))
+        assert found.candidate is not None
+        assert found.candidate.fights == fights
+
+
+def test_a_stratum_that_falls_alone_is_over_with_its_lease_for_agents_report_the_highest_of_all() -> None:
+    spec = {"phases": [*SPEC["phases"]]}
+    high = {"match": {"risk_tier": "high"}, "autonomy": "suggestion-only"}
+    spec["phases"][HALF] = SPEC["phases"][HALF] | {"strata": [high]}
+    lease = standing().release.spec.delivery.flags.lease_seconds
+    s = standing(spec=spec, permitted="limited-action", permittedUntil=NOW + lease)
+    s = with_(s, {"measured": {"autonomy": Autonomy.LIMITED_ACTION}})
+    keep = Step(Move.KEEP, "Collecting", "")
+    for at, strata in ((NOW + 1, []), (NOW + lease, [Autonomy.SUGGESTION_ONLY])):
+        found = apply(s.release, s, keep, at).candidate
+        assert found is not None
+        assert [one.autonomy for one in found.permitted_strata] == strata

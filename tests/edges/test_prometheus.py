@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import TYPE_CHECKING
 
+import aiohttp
 from aiohttp import web
 
 from agentrelease.core.series import Picked, Source, Stretch, Wanted
-from agentrelease.edges.prometheus import Prometheus
+from agentrelease.edges.prometheus import PARALLEL, Prometheus
 from agentrelease.local import prometheus
 from agentrelease.local.ports import Ports
 from agentrelease.local.processes import Processes
@@ -65,6 +66,7 @@ class Rig:
     processes: Processes
     child: Child
     edge: Prometheus
+    url: str
 
     async def kill(self) -> None:
         os.kill(self.child.pid, signal.SIGKILL)
@@ -107,7 +109,7 @@ async def rig(folder: Path, agents: Agents, lookback: float = 4.0) -> AsyncItera
                     server.url, grid=0.5, settle=0.3, lookback=lookback, replicas=["prometheus_replica"]
                 )
                 try:
-                    yield Rig(agents, processes, server.child, edge)
+                    yield Rig(agents, processes, server.child, edge, server.url)
                 finally:
                     await edge.close()
                     await runner.cleanup()
@@ -291,6 +293,50 @@ async def test_totals_and_a_glance_show_what_a_look_will_only_count_with_its_blo
         glance = await here.edge.glance([TASKS], before.end)
         assert glance.problem == ""
         assert here.grown(glance, before.end)["one"] == 1
+
+
+async def test_a_look_never_stands_in_line_behind_the_past(tmp_path: Path) -> None:
+    agents = Agents()
+    agents.start("old", "support-1", 5)
+    async with rig(tmp_path, agents) as it, held(it.url, 'release="support-1"') as (url, waiting):
+        await it.seen("old", 5)
+        edge = Prometheus(url, grid=0.5, settle=0.3, lookback=4.0)
+        names = [f"agentrelease_{number}_total" for number in range(20)]
+        past = asyncio.create_task(edge.past(names, Stretch("shop", "support", ("support-1",), 1.0, 2.0)))
+        await asyncio.wait_for(waiting.get(), BOUND)
+        snapshot = await asyncio.wait_for(edge.look([Wanted(TASKS)], None), BOUND)
+        assert (snapshot.problem, len(snapshot.of(TASKS, "shop", "support"))) == ("", 1)
+        assert await edge.totals([Picked(TASKS)])
+        assert waiting.qsize() < PARALLEL - 1  # of the past; each ends after a while, and another comes
+        past.cancel()
+        await edge.close()
+
+
+@asynccontextmanager
+async def held(server: str, text: str) -> AsyncIterator[tuple[str, asyncio.Queue[str]]]:
+    """Stand before a server and never answer queries with a text; those that have come are in the queue."""
+    waiting: asyncio.Queue[str] = asyncio.Queue()
+
+    async def handle(request: web.Request) -> web.Response:
+        body = await request.post()
+        if text in str(body["query"]):
+            waiting.put_nowait(str(body["query"]))
+            await asyncio.Event().wait()
+        async with session.post(f"{server}{request.path}", data=dict(body)) as answer:
+            return web.json_response(await answer.json())
+
+    app = web.Application()
+    app.router.add_post("/api/v1/query", handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    async with aiohttp.ClientSession(trust_env=False) as session:
+        await runner.setup()
+        with Ports() as ports:
+            port = ports.take()
+            await web.TCPSite(runner, "127.0.0.1", port).start()
+            try:
+                yield f"http://127.0.0.1:{port}", waiting
+            finally:
+                await runner.cleanup()
 
 
 async def test_a_dead_prometheus_has_nothing_to_tell_between_looks(tmp_path: Path) -> None:

@@ -36,6 +36,8 @@ _OBJECT = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _SERVICE = re.compile(r"[a-zA-Z0-9_.:/|-]+")
 MAX_ANSWER = 64 * 1024 * 1024
 PARALLEL = 4
+BEHIND = 1
+"""Queries of the past at once, of those: what exposure depends on must never stand in line behind them."""
 
 MEMORY = 86_400
 """Seconds for which a series that was silent is still known."""
@@ -77,6 +79,7 @@ class Prometheus:
             trust_env=False,
         )
         self._parallel = asyncio.Semaphore(PARALLEL)
+        self._behind = asyncio.Semaphore(BEHIND)
 
     async def close(self) -> None:
         """Close connections."""
@@ -158,6 +161,10 @@ class Prometheus:
         return frozenset((one.get("job", ""), one.get("instance", "")) for one in labels)
 
     async def _past(self, name: str, named: Mapping[str, str], stretch: Stretch) -> Groups:
+        async with self._behind:
+            return await self._of_stretch(name, named, stretch)
+
+    async def _of_stretch(self, name: str, named: Mapping[str, str], stretch: Stretch) -> Groups:
         groups: dict[tuple[str, str], tuple[Any, ...]] = {}
         # of all together, because a series is only new beside others of its agent
         for more in [{"release": revision} for revision in stretch.revisions] or [{}]:

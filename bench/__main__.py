@@ -20,7 +20,7 @@ from rich.table import Table
 
 from agentrelease.local import builds, controlplane
 from agentrelease.local.processes import Processes
-from bench.reaction import Pace, reactions
+from bench.reaction import USUAL, Pace, reactions
 
 NAMESPACE = "bench"
 GOAL = (1.0, 2.0)
@@ -99,8 +99,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=ENOUGH, help="rollbacks, half of each fault")
     parser.add_argument("--starts", type=int, default=3, help="warm starts of the control plane")
-    parser.add_argument("--scrape", type=float, default=Pace.scrape, help="seconds between two scrapes")
-    parser.add_argument("--block", type=float, default=Pace.block, help="seconds of evidence judged at once")
+    parser.add_argument("--scrape", type=float, default=USUAL.scrape, help="seconds between two scrapes")
+    parser.add_argument("--block", type=float, default=USUAL.block, help="seconds of evidence judged at once")
     chosen = parser.parse_args()
     pace = Pace(chosen.scrape, chosen.block)
     Console(width=120).print(asyncio.run(measure(chosen.trials, chosen.starts, pace)))

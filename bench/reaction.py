@@ -54,6 +54,9 @@ class Pace:
         }
 
 
+USUAL = Pace()
+
+
 @dataclass(frozen=True, slots=True)
 class Reaction:
     """Seconds from the first bad sample until each lever was safe."""

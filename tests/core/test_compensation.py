@@ -44,6 +44,11 @@ def test_a_set_of_places_survives_its_text(places):
     assert len(str(bits)) <= 2048
 
 
+def test_a_set_takes_no_more_text_than_its_highest_place_needs():
+    assert [len(str(Bits().with_(place))) for place in (0, 23, 24)] == [4, 4, 8]
+    assert str(Bits()) == ""
+
+
 def test_a_damaged_set_is_empty_so_that_effects_are_undone_again():
     assert len(Bits.from_text("not base64!")) == 0
 

@@ -6,7 +6,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.support.situations import HALF, LOADING, standing
+from tests.support.situations import HALF, LOADING, WITHDRAWING, standing
 from tests.support.stage import SPEC
 
 from agentrelease.api.phase import Phase
@@ -105,6 +105,8 @@ def test_a_phase_is_known_by_its_name_wherever_it_moves_to():
     assert followed is not None
     assert (followed.phase_index, followed.phase_name) == (HALF + 1, "half")
     assert edits.lowered(moved) is None
+    going = release({"name": "first", "mirror": 1, "autonomy": "observe"}, *SPEC["phases"], **WITHDRAWING)
+    assert edits.followed(going) is going, "who is on its way out is in no phase"
 
 
 def test_a_candidate_in_no_phase_is_touched_by_no_edit():
@@ -114,6 +116,7 @@ def test_a_candidate_in_no_phase_is_touched_by_no_edit():
     assert edits.followed(loading) is loading
     status = loading.status.model_copy(update={"candidate": None})
     nobody = loading.model_copy(update={"status": status})
+    assert edits.followed(nobody) is nobody
     assert not edits.raised(nobody)
     assert edits.lowered(nobody) is None
     assert edits.granted(nobody, HALF, rises=False).weight == 80

@@ -50,6 +50,26 @@ def test_a_stratum_stays_lower_and_so_do_its_tools():
     assert exposure.permits({"risk_tier": "high"}) == Permission(Autonomy.OBSERVE, frozenset({"search"}))
 
 
+def test_less_autonomy_with_more_tools_is_not_less_and_the_other_way_round():
+    read, all_ = frozenset({"search"}), frozenset({"search", "refund"})
+    low, high = Autonomy.OBSERVE, Autonomy.FULL_ACTION
+    assert Permission(low, read).within(Permission(high, all_))
+    assert not Permission(low, all_).within(Permission(high, read))
+    assert not Permission(high, read).within(Permission(low, all_))
+
+
+def test_what_one_view_permits_is_what_it_permits():
+    one = Permission(Autonomy.LIMITED_ACTION, frozenset({"search"}), frozenset({"refund"}))
+    assert strata.common([one]) == one
+    assert strata.union([one]) == one
+
+
+def test_a_stratum_is_named_by_its_labels():
+    assert str(Stratum((("risk_tier", "high"), ("workflow_class", "w")), Permission())) == (
+        "risk_tier=high,workflow_class=w"
+    )
+
+
 def test_a_stratum_never_goes_above_its_phase_even_where_admission_was_off():
     exposure = of_phase([phase("suggestion-only", high="full-action")], 0, TOOLS)
     assert exposure.permits({"risk_tier": "high"}).autonomy is Autonomy.SUGGESTION_ONLY

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import inf
 from typing import Any
 
 import pytest
@@ -93,4 +95,78 @@ def test_more_required_samples_or_a_longer_soak_lengthen_it() -> None:
     ("seconds", "said"), [(5, "5 s"), (300, "5 min"), (10_800, "3.0 h"), (864_000, "10 days")]
 )
 def test_spans_are_said_in_units_that_people_use(seconds: float, said: str) -> None:
+    assert span(seconds) == said
+
+
+def test_samples_come_in_at_the_rate_of_those_who_reach_a_phase() -> None:
+    given = outlook(phases(minSamples=90_000), PLAN, FLOW)
+    assert [one.phase for one in given] == ["shadow", "internal", "canary-10", "half"], "all is with nobody"
+    assert [one.seconds for one in given] == pytest.approx([900.0, 9000.0, 10_000.0, 2000.0])
+    mirrored = [Phase.model_validate(SPEC["phases"][0] | {"mirror": 20, "minSamples": 90_000})]
+    assert outlook(mirrored, PLAN, FLOW)[0].seconds == pytest.approx(4500.0)
+
+
+def test_people_who_need_no_proof_are_asked_for_samples_alone() -> None:
+    cohort = SPEC["phases"][1]["cohort"] | {"evidence": "optional"}
+    (one,) = outlook(
+        [Phase.model_validate(SPEC["phases"][1] | {"cohort": cohort, "minSamples": 50})], PLAN, FLOW
+    )
+    assert (one.tasks, one.seconds, one.decided_by) == (50, 5.0, "minSamples")
+    assert (one.smallest, one.bad, one.warning, one.caught_by) == (None, None, "", "")
+
+
+def test_a_cohort_beside_which_nobody_is_with_stable_compares_with_nothing() -> None:
+    alone = Flow(external=0.0, internal=10.0, rates={})
+    assert of("internal", outlook(phases(), PLAN, alone)).warning == "internal sees no traffic at present"
+
+
+def test_a_group_that_must_pass_by_itself_is_named_where_it_takes_longest() -> None:
+    strata = {"labels": ["risk_tier"], "required": [{"risk_tier": "high"}]}
+    plan = compile_plan([GuardrailPolicySpec.model_validate(POLICY | {"strata": strata})], 1.0)[1]
+    wide = [
+        replace(one, max_harm_stratum=one.max_harm)
+        for one in plan.guardrails
+        if one.name == "task-completion"
+    ]
+    (half,) = outlook([phases()[3]], replace(plan, guardrails=(replace(wide[0], weight=1.0),)), FLOW)
+    assert half.decided_by == "task-completion in risk_tier=high"
+
+
+@pytest.mark.parametrize("rate", [0.8, 0.86, 0.9, 0.95, 1.0])
+def test_the_bundle_that_mends_a_stable_which_nearly_always_fails_has_an_outlook_too(rate: float) -> None:
+    failing = Flow(external=90.0, internal=10.0, rates=FLOW.rates | {"task-completion": rate})
+    given = outlook(phases(), PLAN, failing)
+    assert [one.phase for one in given] == ["shadow", "internal", "canary-10", "half"]
+    for one in given:
+        never = one.warning.startswith(f"{one.phase} can never be left")
+        assert (one.tasks is None, one.seconds is None) == (never, never)
+        assert one.smallest is not None, "what an hour proves is said all the same"
+    completion = next(one for one in PLAN.tested if one.name == "task-completion")
+    assert planner.to_detect(completion, PLAN.false_rollback, 0.999, 0.95, 1.0) == inf, "what can't be proven"
+
+
+def test_late_labels_are_waited_for() -> None:
+    late = replace(PLAN, guardrails=tuple(replace(one, window=600.0) for one in PLAN.guardrails))
+    soon, later = (of("half", outlook(phases(), plan, FLOW)).seconds for plan in (PLAN, late))
+    assert soon is not None
+    assert later == pytest.approx(soon + 600.0)
+
+
+def test_a_deadline_that_is_just_kept_is_no_warning() -> None:
+    soak = outlook(phases(minSamples=0, minDuration="1h", deadline="1h"), PLAN, FLOW)
+    assert {one.warning for one in soak} == {""}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (119, "119 s"),
+        (120, "2 min"),
+        (7199, "120 min"),
+        (7200, "2.0 h"),
+        (172_799, "48.0 h"),
+        (172_800, "2 days"),
+    ],
+)
+def test_spans_change_their_unit_where_people_do(seconds: float, said: str) -> None:
     assert span(seconds) == said

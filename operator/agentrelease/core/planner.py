@@ -88,7 +88,8 @@ def to_detect(guardrail: Guardrail, risk: float, candidate_rate: float, rate: fl
     if candidate_rate <= guardrail.tolerance.of(rate):
         return inf
     needed = log(1.0 / (risk * guardrail.weight)) + SEARCH_COST
-    return ceil(needed / information(guardrail, guardrail.tolerance, candidate_rate, rate, ratio))
+    gain = information(guardrail, guardrail.tolerance, candidate_rate, rate, ratio)
+    return ceil(needed / gain) if gain > 0.0 else inf
 
 
 def smallest_detectable(

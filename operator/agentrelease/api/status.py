@@ -20,6 +20,8 @@ MAX_HISTORY = 30
 MAX_REFUSED = 20
 MAX_MESSAGE = 1024
 MAX_EVALUATIONS = 16
+MAX_STATE = 262_144
+"""Characters of evidence; 24 metrics in all strata that are kept, with the longest names, need fewer."""
 
 Word = Annotated[str, Field(max_length=63)]
 Phrase = Annotated[str, Field(max_length=256)]
@@ -149,7 +151,7 @@ class Watching(Model):
     """When agents have surely read the last lowering, in Unix seconds."""
     returning: str = Field(default="", max_length=MAX_MESSAGE)
     """Why the revision before is loaded again to be returned to; empty while nothing asks for it."""
-    evidence: str = Field(default="", max_length=32_768)
+    evidence: str = Field(default="", max_length=MAX_STATE)
     """The operator's ledger of the watch, for itself; survives a restart."""
     proof: Word = ""
     """By which the operator knows that ledger again; one that is gone or changed is told and begins anew."""
@@ -208,7 +210,7 @@ class MetricStatus(Model):
     """The guardrail's name."""
     class_: Word = Field(alias="class")
     """What the metric is about: safety, quality, efficiency or business."""
-    stratum: Phrase = ""
+    stratum: str = Field(default="", max_length=2_048)
     """The stratum; empty for all traffic. Example: `risk_tier=high`."""
     verdict: Word
     """What this metric says about the candidate. Example: `pass`, `harm`, `collecting`, `blind`."""
@@ -382,11 +384,11 @@ class ReleaseStatus(Model):
     """Bundles that were rolled back and do not roll out again, oldest first."""
     history: list[Transition] = Field(default_factory=list, max_length=MAX_HISTORY)
     """The last changes of exposure, oldest first."""
-    evidence: str = Field(default="", max_length=32_768)
+    evidence: str = Field(default="", max_length=MAX_STATE)
     """The operator's ledger of evidence, for itself; survives a restart."""
     course: str = Field(default="", max_length=8_192)
     """How the evidence came about, for the operator itself; with it lost evidence is read again."""
-    reference: str = Field(default="", max_length=16_384)
+    reference: str = Field(default="", max_length=MAX_STATE)
     """The previous stable's frozen record that the watch after promotion compares with."""
     watch: Watching | None = None
     """The watch after promotion; absent once it is over and while something rolls out."""

@@ -23,6 +23,9 @@ OTHER = "other"
 
 MAX_STRATA = 24
 
+LONGEST_KEY = 128
+"""Characters of a stratum's key, beyond which it belongs to :data:`OTHER` where nobody requires it."""
+
 Path = tuple[float, ...]
 """How many tasks of one arm lacked an outcome at a block's start and at each point of the grid in it."""
 
@@ -152,7 +155,8 @@ def total(counts: Iterable[Count | None]) -> Count | None:
 def folded(cells: Mapping[str, Cell], kept: Collection[str], required: Iterable[str]) -> Mapping[str, Cell]:
     """Gather strata beyond ``MAX_STRATA`` in one, ``OTHER``; those kept already and required ones stay.
 
-    Labels are the agents' choice, and state must stay small whatever they choose.
+    So are those with a key beyond ``LONGEST_KEY``. Labels are the agents' choice, and state must stay small
+    whatever they choose: a status that can't be written any more would stop a rollback, too.
     """
     groups = tuple(required)
     room = MAX_STRATA - len(kept)
@@ -163,7 +167,7 @@ def folded(cells: Mapping[str, Cell], kept: Collection[str], required: Iterable[
             rest.append(cells[key])
         elif key in kept or any(matches(group, key) for group in groups):
             own[key] = cells[key]
-        elif room > 0:
+        elif room > 0 and len(key) <= LONGEST_KEY:
             room -= 1
             own[key] = cells[key]
         else:

@@ -242,7 +242,8 @@ class Ledger:
 
     def to_json(self) -> str:
         """Return compact JSON that :meth:`from_json` turns into an equal ledger."""
-        named = (*(state.strata for state in self.metrics.values()), *self.lacking.values())
+        states = self.metrics.values()
+        named = (*(s.strata for s in states), *(s.required for s in states), *self.lacking.values())
         strata = sorted({key for keys in named for key in keys})
         places = {key: place for place, key in enumerate(strata)}
         document = {
@@ -345,7 +346,8 @@ def _dump(state: MetricState, places: Mapping[str, int]) -> list[Any]:
         ]
         for key, s in state.strata.items()
     ]  # fmt: skip
-    bets = [list(state.pooled), list(state.bound), list(state.safe), dict(state.required)]
+    required = [[places[group], wealth] for group, wealth in state.required.items()]
+    bets = [list(state.pooled), list(state.bound), list(state.safe), required]
     seen = state.scatter
     scatter = [seen.seen, seen.pairs, seen.waiting.n, seen.waiting.x]
     both = {places[key]: s.both for key, s in state.strata.items() if s.both}
@@ -360,8 +362,9 @@ def _load(entry: list[Any], names: list[str]) -> MetricState:
     kind, days = (*more, [], [])[:2]
     paired, unmatched, *both = kind or (None, 0)
     shared, days = dict(both), days or [0] * (2 * len(strata))
+    groups = required if isinstance(required, dict) else {names[at]: wealth for at, wealth in required}
     return MetricState(
-        tuple(pooled), tuple(bound), tuple(safe), required, known_at,
+        tuple(pooled), tuple(bound), tuple(safe), groups, known_at,
         {
             names[row[0]]: _stratum(shared.get(row[0], 0), days[2 * place : 2 * place + 2], *row[1:])
             for place, row in enumerate(strata)

@@ -13,8 +13,13 @@ from agentrelease.core.evidence import Count, Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from agentrelease.core.ledger import Ledger
+
+
+STRATA, METRICS = "$strata", "$metrics"
+"""Keys of the record as it is written; no metric has such a name."""
 
 
 def write_reference(ledger: Ledger) -> str:
@@ -33,8 +38,16 @@ def write_reference(ledger: Ledger) -> str:
         name: {key: _written(one) for key, one in strata.items() if one.count.n}
         for name, strata in known.items()
     }
-    record = {name: strata for name, strata in record.items() if strata}
-    return json.dumps(record, separators=(",", ":"), sort_keys=True) if record else ""
+    names = sorted({key for strata in record.values() for key in strata})
+    if not names:
+        return ""
+    places = {key: place for place, key in enumerate(names)}
+    rows = {
+        name: [[places[key], *numbers] for key, numbers in sorted(strata.items())]
+        for name, strata in record.items()
+        if strata
+    }
+    return json.dumps({STRATA: names, METRICS: rows}, separators=(",", ":"), sort_keys=True)
 
 
 def _written(one: Recorded) -> list[float]:
@@ -44,7 +57,7 @@ def _written(one: Recorded) -> list[float]:
 def read_reference(text: str) -> Mapping[str, Mapping[str, Recorded]]:
     """Read what ``write_reference`` wrote; anything else is no reference."""
     try:
-        record = json.loads(text) if text else {}
+        record = _by_stratum(json.loads(text) if text else {})
         return {
             str(name): {
                 str(key): Recorded(Count(float(n), float(x)), *map(float, days))
@@ -54,3 +67,13 @@ def read_reference(text: str) -> Mapping[str, Mapping[str, Recorded]]:
         }
     except (ValueError, TypeError, AttributeError):
         return {}
+
+
+def _by_stratum(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the rows by metric and stratum; before strata were listed once, they were written so."""
+    if METRICS not in record:
+        return record
+    names = record[STRATA]
+    return {
+        name: {names[place]: numbers for place, *numbers in rows} for name, rows in record[METRICS].items()
+    }

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from agentrelease.core.evidence import MAX_STRATA, OTHER, Cell, Count
+from agentrelease.core.evidence import LONGEST_KEY, MAX_STRATA, OTHER, Cell, Count
 from agentrelease.core.guardrails import Kind
 from agentrelease.core.rounding import exact
 
@@ -113,9 +113,11 @@ def _follow(mark: Mark | None, path: Path | None, passed_over: int) -> tuple[Mar
 
 
 def _few(kept: Collection[str], paths: Mapping[str, Paths]) -> Mapping[str, Paths]:
-    """Gather strata beyond ``MAX_STRATA`` in one: labels are the agents' choice, state stays small."""
+    """Gather strata in one as ``evidence.folded`` does: labels are the agents' choice, state stays small."""
     new = sorted(key for key in paths if key not in kept and key != OTHER)
-    rest = set(new[max(0, MAX_STRATA - len(kept)) :]) | ({OTHER} & paths.keys())
+    long = {key for key in new if len(key) > LONGEST_KEY}
+    short = [key for key in new if key not in long]
+    rest = set(short[max(0, MAX_STRATA - len(kept)) :]) | long | ({OTHER} & paths.keys())
     if not rest:
         return paths
     own = {key: both for key, both in paths.items() if key not in rest}

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from itertools import pairwise, product
+from typing import Any
 
+import pytest
+
+from agentrelease.api.phase import Phase
 from agentrelease.api.vocabulary import Autonomy
-from agentrelease.core.exposure import NOTHING, Cohort, Exposure
+from agentrelease.core.exposure import NOTHING, Cohort, Exposure, of_phase
 
 INTERNAL, PARTNERS = Cohort("x-audience", "internal"), Cohort("x-audience", "partners")
 MIRRORED, SHOWN = Exposure(mirror=100.0), Exposure(cohort=INTERNAL)
@@ -47,3 +51,35 @@ def test_what_both_allow_is_within_each() -> None:
         assert both.within(one)
         assert both.within(other)
     assert all(one.meet(one) == one for one in points)
+
+
+HEADER = {"header": {"name": "x-audience", "value": "internal"}}
+
+
+@pytest.mark.parametrize(
+    ("cohort", "known"),
+    [
+        (HEADER, "x-audience=internal"),
+        ({"cookie": {"name": "beta", "value": "yes"}}, "cookie beta=yes"),
+        ({"claim": {"name": "Team_Name", "value": "a b=c"}}, "x-claim-team-name=a b=c"),
+        ({"attribute": {"name": "plan", "value": "free"}}, "attribute plan=free"),
+    ],
+)
+def test_people_are_known_by_one_thing_and_are_read_back_as_they_were_written(
+    cohort: dict[str, Any], known: str
+) -> None:
+    one = of_phase([phase(cohort=cohort)], 0, ()).cohort
+    assert str(one) == known
+    assert Cohort.read(known) == one
+    assert Cohort.read("") is None
+
+
+def test_who_met_a_candidate_first_stays_with_it_until_everybody_does() -> None:
+    listed = [phase(mirror=100), phase(cohort=HEADER), phase(weight=5), phase(weight=100)]
+    cohorts = [of_phase(listed, place, ()).cohort for place in range(4)]
+    assert cohorts == [None, INTERNAL, INTERNAL, None]
+    assert [of_phase(listed, place, ()).mirror for place in range(4)] == [100.0, 0.0, 0.0, 0.0]
+
+
+def phase(**fields: Any) -> Phase:
+    return Phase.model_validate({"name": "p", "autonomy": "observe", **fields})

@@ -109,3 +109,73 @@ def test_a_process_that_is_silent_for_a_minute_holds_nothing_up_any_more():
     assert found(END - 1.0) == len(sent)
     assert found(END - 50.0) == sum(at < END - 50.0 - routing.GRACE for at in sent)
     assert found(END - 61.0) == len(sent)
+
+
+def test_the_routers_counters_and_labels_are_the_policys() -> None:
+    router = SPEC.router
+    assert router is not None
+    assert routing.counters(router) == ("sent", "again")
+    assert routing.counters(router.model_copy(update={"retries": None})) == ("sent",)
+    assert routing.labels_of(router, "shop", "green") == {"to": "shop/green"}
+
+
+def both_arms(audience: str = "") -> tuple[Snapshot, Span]:
+    """Ten requests to the candidate, of which four are the cohort's, and twenty to stable."""
+    made = snapshot([10.0 + n for n in range(10)], [False] * 10, 1)
+    stable = {"to": "shop/blue", "reporter": "source"}
+    sent = counter(stable, [10.0 + n for n in range(20)], 0.5, 1)
+    inside = counter({"release": "new", "audience": "internal"}, [10.0, 11.0, 12.0, 13.0], 0.0, 1)
+    outside = counter({"release": "old", "audience": "internal"}, [], 0.0, 1)
+    rest = counter({"release": "old", "audience": "external"}, [10.0] * 3, 0.0, 1)
+    made = replace(
+        made,
+        series={STARTED: {("shop", "support"): (inside, outside, rest)}},
+        routed=made.routed | {"sent": (*made.routed["sent"], sent)},
+    )
+    return made, replace(span(), audience=audience)
+
+
+def test_both_arms_requests_are_those_of_the_audience_that_counts() -> None:
+    made, whole = both_arms()
+    assert routing.arms(made, SPEC, whole) == (10.0, 20.0)
+    made, external = both_arms("external")
+    assert routing.arms(made, SPEC, external) == (6.0, 20.0), "less the cohort's, which agents count as such"
+    assert routing.external(made, ("shop", "support", "new"), None, 0.0, END) is None
+    assert routing.external(made, ("shop", "support", "new"), 3.0, 0.0, END) == 0.0, "never less than none"
+    assert routing.external(made, ("shop", "support", "else"), 3.0, 0.0, END) == 3.0
+
+
+def test_an_arm_without_a_service_and_a_policy_without_a_router_have_no_requests() -> None:
+    made, whole = both_arms()
+    nowhere = replace(whole, services=Services("green", ""))
+    assert routing.arms(made, SPEC, nowhere) is None
+    assert routing.cells(made, SPEC, nowhere) == {"": Cell(Count(10, 0), None)}
+    assert routing.paths(made, SPEC, replace(whole, services=Services("", "blue"))) == {}
+    without = SPEC.model_copy(update={"router": None})
+    assert routing.paths(made, without, whole) == {}
+    assert routing.sent(made, without, ("shop", "green"), 0.0, END) is None
+    assert not routing.silent(made, without, ("shop", "green"))
+
+
+def test_stables_missing_requests_are_found_like_the_candidates() -> None:
+    made, whole = both_arms()
+    found = routing.paths(made, SPEC, whole)[routing.ROUTED][""]
+    assert found.stable is not None
+    assert found.stable[-1] - found.stable[0] == 17.0
+
+
+def test_a_policy_without_a_counter_of_retries_takes_none_off() -> None:
+    router = SPEC.router.model_copy(update={"retries": None})  # type: ignore[union-attr]
+    plain = SPEC.model_copy(update={"router": router})
+    made = snapshot([10.0, 20.0], [False] * 2, 1, again=3)
+    assert routing.sent(made, plain, ("shop", "green"), 0.0, END) == 5.0
+    assert routing.sent(made, SPEC, ("shop", "green"), 0.0, END) == 2.0
+
+
+def test_what_began_before_the_block_is_no_debt_of_it() -> None:
+    """Ten went missing before: the block's path begins where they are known of."""
+    at = [5.0 + n for n in range(10)] + [80.0 + n for n in range(10)]
+    lost = [True] * 10 + [False] * 10
+    both = routing.paths(snapshot(at, lost, 1), SPEC, span(60.0))[routing.ROUTED][""]
+    _, grown = follow({}, {"": both}, 0)
+    assert grown == {}

@@ -7,6 +7,7 @@ from agentrelease.api.status import (
     Candidate,
     Condition,
     MetricStatus,
+    PhaseOutlook,
     Refused,
     ReleaseStatus,
     Serving,
@@ -83,6 +84,65 @@ def test_a_status_that_fits_is_left_alone():
     status = full("all is well", 5, 2, 8, "1,2,3", "{}")
     assert size_of(status) < MAX_BYTES
     assert fitted(status) == status
+
+
+def test_the_least_needed_goes_first_and_nothing_goes_without_need():
+    status = full("x" * 1024, 30, 20, 48, "e" * 9000, "r" * 9000).model_copy(
+        update={
+            "decision_entry": "d" * 3000,
+            "outlook": [PhaseOutlook(phase="shadow", warning="w" * 200)],
+            "course": "c" * 3000,
+        }
+    )
+    assert size_of(status) > 32 * KIB
+    cuts = []
+    while status.evidence:
+        smaller = fitted(status, size_of(status) - 1)
+        before, after = status.to_object(), smaller.to_object()
+        cuts.append({name for name in before if before[name] != after.get(name)})
+        status = smaller
+    assert cuts == [
+        {"decisionEntry"},
+        {"outlook"},
+        {"history"},
+        {"history", "refused", "metrics", "conditions"},
+        {"metrics"},
+        {"history"},
+        {"course"},
+        {"reference"},
+        {"evidence"},
+    ]
+    assert (len(status.history), len(status.refused)) == (3, 20)
+    assert len(fitted(full("", 30, 0, 0, "", ""), 1).history) == 3
+
+
+def test_a_text_that_is_cut_says_so_and_a_metric_that_does_not_pass_stays():
+    status = full("x" * 200, 0, 2, 20, "e" * 100, "")
+    bad = [one.model_copy(update={"verdict": "harm"}) for one in status.metrics[:13]]
+    whole = [one.model_copy(update={"stratum": ""}) for one in status.metrics[13:15]]
+    status = status.model_copy(update={"metrics": [*bad, *whole, *status.metrics[15:]]})
+    small = fitted(status, 1)
+    assert [one.reason for one in small.refused] == ["x" * 159 + "…"] * 2
+    assert [one.verdict for one in small.metrics] == ["harm"] * 12
+    some = fitted(status, size_of(status) - 1)
+    assert len(some.metrics) == 20
+    assert {one.why for one in some.metrics} == {"x" * 159 + "…"}
+    fewer = fitted(some, size_of(some) - 1)
+    assert (len(fewer.metrics), fewer.evidence) == (15, status.evidence)
+    short = full("x" * 160, 1, 1, 1, "", "")
+    assert fitted(short, 1).refused[0].reason == "x" * 160
+
+
+def test_a_text_counts_as_the_api_server_writes_it():
+    plain, escaped = (size_of(full(text, 1, 0, 0, "", "")) for text in ("aaaa", "a<>&"))
+    assert escaped == plain + 19 * 3 * 5, "each sign becomes six bytes in each of its places"
+
+
+def test_a_course_goes_with_a_ledger_that_does_not_fit():
+    long = full("", 0, 0, 0, "x" * 80_000, "").model_copy(update={"course": "c"})
+    assert (fitted(long).evidence, fitted(long).course) == ("", "")
+    kept = full("", 0, 0, 0, "x" * 30_000, "").model_copy(update={"course": "c"})
+    assert (fitted(kept).evidence, fitted(kept).course) == (kept.evidence, "c")
 
 
 def test_the_ledger_is_given_up_last_and_never_in_part():

@@ -19,6 +19,8 @@ FEW, HALF, ALL = (Exposure(weight=weight) for weight in (1.0, 50.0, 100.0))
 def test_a_cohort_or_a_share_of_the_traffic_is_answered_and_copies_are_only_received() -> None:
     assert [one.answers for one in (NOTHING, MIRRORED, SHOWN, FEW)] == [False, False, True, True]
     assert [one.reached for one in (NOTHING, MIRRORED, SHOWN, FEW)] == [False, True, True, True]
+    assert Exposure(mirror=0.5).reached
+    assert Exposure(weight=0.5).answers
 
 
 def test_each_step_of_exposure_is_within_the_next_and_none_within_the_one_before() -> None:

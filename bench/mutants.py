@@ -169,6 +169,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--each", type=int, help="so many mutants a module, drawn with --seed, instead of all"
     )
+    parser.add_argument(
+        "--sample", metavar="FIRST:END", help="this part of all mutants, in an order by chance from --seed"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=inf, help="stop after so long, wherever that is")
     parser.add_argument(
@@ -205,7 +208,11 @@ def main() -> int:
             if tried.total() % 20 == 0:
                 print(f"{tried.total()}: {100 * killed.total() / tried.total():.1f} % killed", flush=True)
 
-    drawn = mutation.sample(options.modules, options.each, options.seed)
+    if options.sample:
+        first, _, end = options.sample.partition(":")
+        drawn = mutation.shuffled(options.modules, options.seed)[int(first) : int(end)]
+    else:
+        drawn = mutation.sample(options.modules, options.each, options.seed)
 
     def in_functions(run: Callable[[list[str]], None]) -> None:
         functions = _functions()

@@ -75,6 +75,13 @@ def sample(modules: list[str], each: int | None, seed: int) -> list[Mutant]:
     return [mutant for _, mutant in sorted(drawn, key=lambda item: item[0])]
 
 
+def shuffled(modules: list[str], seed: int) -> list[Mutant]:
+    """Return every mutant in an order by chance: the first ones are a random sample of all."""
+    found = [mutant for module in modules for mutant in mutants(module)]
+    random.Random(f"{seed}").shuffle(found)
+    return found
+
+
 def _code(tree: ast.AST, names: Names | None = frozenset()) -> Iterator[tuple[ast.AST, Names]]:
     """Walk what runs: no annotations, docstrings, messages or type-checking imports.
 

@@ -159,7 +159,7 @@ def new_metric(onset: Onset, at: float) -> MetricState:
 def restarted(state: MetricState, onset: Onset, at: float) -> MetricState:
     """Return a metric without evidence that still knows the rates and the dispersion it has learned."""
     strata = {
-        key: StratumState(harm=onset.initial(), stake=0, past=s.past, usual=s.usual, peak=s.peak)
+        key: StratumState(harm=onset.initial(), past=s.past, usual=s.usual, peak=s.peak)
         for key, s in state.strata.items()
     }
     return replace(new_metric(onset, at), strata=strata, scatter=state.scatter)

@@ -6,6 +6,7 @@ import ast
 import copy
 import random
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,6 +102,27 @@ def _code(tree: ast.AST, names: Names | None = frozenset()) -> Iterator[tuple[as
             within = None if names is None or (inside and field == "body") else _defined(child) or names
             yield child, within or frozenset()
             yield from _code(child, within)
+
+
+def felt(names: Names) -> Names:
+    """Return the names, and all that is defined outside functions by use of them."""
+    found = names
+    while True:
+        more = frozenset().union(*(defined for defined, used in _definitions() if used & found))
+        if more <= found:
+            return found
+        found |= more
+
+
+@cache
+def _definitions() -> list[tuple[Names, Names]]:
+    """Return for each assignment outside functions what it defines and what it uses."""
+    bodies = [ast.parse(path(module).read_text()).body for module in MODULES]
+    nodes = [node for body in bodies for node in body if isinstance(node, (ast.Assign, ast.AnnAssign))]
+    return [
+        (_defined(node), frozenset(one.id for one in ast.walk(node) if isinstance(one, ast.Name)))
+        for node in nodes
+    ]
 
 
 def _defined(node: ast.AST) -> Names:

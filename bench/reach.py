@@ -68,7 +68,7 @@ class Reach:
         if not mutant.names:
             yield from ((mutant.module, line) for line in mutant.lines)
             return
-        used = re.compile(rf"\b({'|'.join(map(re.escape, mutant.names))})\b")
+        used = re.compile(rf"\b({'|'.join(map(re.escape, mutation.felt(mutant.names)))})\b")
         for module in mutation.MODULES:
             for number, text in enumerate(mutation.path(module).read_text().splitlines(), 1):
                 if used.search(text):

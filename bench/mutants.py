@@ -4,8 +4,9 @@ Mutation testing of ``core/`` without a tool of its own: ready-made ones rewrite
 fresh interpreter for each mutant, and importing the scientific stack costs more than most tests here.
 This one collects the tests of core and engine once. A first fork records which of them reach which line
 and what they cost; then a fork for each mutant puts the changed code in place and runs those that reach
-it, quickest first, until one fails. What is read at import (constants, defaults) is changed before the
-import instead. Survivors are printed; ``docs/decisions/mutation.md`` gives a reason for each.
+it, the module's own first, then the quickest, until one fails. What is read at import (constants,
+defaults) is changed before the import instead. Survivors are printed; ``docs/decisions/mutation.md``
+gives a reason for each.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import gc
 import importlib.abc
 import importlib.util
 import os
+import re
 import resource
 import signal
 import sys
@@ -172,6 +174,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--sample", metavar="FIRST:END", help="this part of all mutants, in an order by chance from --seed"
     )
+    parser.add_argument(
+        "--again", type=Path, help="of these, ask those alone that this output calls survivors"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=inf, help="stop after so long, wherever that is")
     parser.add_argument(
@@ -185,6 +190,18 @@ def _options() -> argparse.Namespace:
         help="kept between runs; remove it when lines of core moved",
     )
     return parser.parse_args()
+
+
+def _drawn(options: argparse.Namespace) -> list[Mutant]:
+    if options.sample:
+        first, _, end = options.sample.partition(":")
+        drawn = mutation.shuffled(options.modules, options.seed)[int(first) : int(end)]
+    else:
+        drawn = mutation.sample(options.modules, options.each, options.seed)
+    if options.again:
+        lived = set(re.findall("SURVIVED (.*)", options.again.read_text()))
+        drawn = [mutant for mutant in drawn if str(mutant) in lived]
+    return drawn
 
 
 def main() -> int:
@@ -208,11 +225,7 @@ def main() -> int:
             if tried.total() % 20 == 0:
                 print(f"{tried.total()}: {100 * killed.total() / tried.total():.1f} % killed", flush=True)
 
-    if options.sample:
-        first, _, end = options.sample.partition(":")
-        drawn = mutation.shuffled(options.modules, options.seed)[int(first) : int(end)]
-    else:
-        drawn = mutation.sample(options.modules, options.each, options.seed)
+    drawn = _drawn(options)
 
     def in_functions(run: Callable[[list[str]], None]) -> None:
         functions = _functions()

@@ -52,12 +52,12 @@ class Reach:
     def tests(self, mutant: Mutant) -> list[str]:
         """Return the tests that may notice."""
         reached = (self._lines.get(module, {}).get(str(line), ()) for module, line in self._places(mutant))
-        return self.quickest({test for tests in reached for test in tests})
+        return self.quickest({test for tests in reached for test in tests}, f"/test_{mutant.module}.py::")
 
-    def quickest(self, tests: Iterable[str]) -> list[str]:
-        """Return the quickest first, for ``enough`` CPU seconds."""
+    def quickest(self, tests: Iterable[str], own: str = "") -> list[str]:
+        """Return the module's own tests first, then the quickest, for ``enough`` CPU seconds."""
         total, asked = 0.0, []
-        for test in sorted(tests, key=lambda test: (self.seconds[test], test)):
+        for test in sorted(tests, key=lambda test: (own not in test, self.seconds[test], test)):
             total += self.seconds[test]
             if asked and total > self._enough:
                 break

@@ -471,3 +471,11 @@ def test_a_policy_that_grew_is_judged_before_its_first_block(steady) -> None:
     ledger = absorbed(plan(), steady(4, (30, 3)))
     wider = plan(guardrail("failures", weight=0.5), guardrail("slow", weight=0.5), event())
     assert judged(wider, ledger).verdict is Verdict.HOLD
+
+
+def test_where_nothing_can_be_compared_it_is_said_that_no_number_of_tasks_will_do(steady) -> None:
+    made = plan()
+    ledger = absorbed(made, steady(20, (30, 3)), Absolute())
+    found = assess(made, ledger, ledger.through + 1.0, Requirements())
+    assert found.verdict is Verdict.HOLD
+    assert "there is nothing to compare with" in found.reason

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentrelease.api.status import Refused, Serving
 from agentrelease.api.vocabulary import Autonomy
 from agentrelease.core.exposure import Cohort, Exposure
 from agentrelease.core.notation import read, written
 from agentrelease.core.record import NAMES
+from agentrelease.core.recovery import Former
 from agentrelease.core.situation import Live, Measured, SlotState
 
 EXPOSURES = st.builds(
@@ -103,3 +105,10 @@ def test_every_part_of_a_situation_is_text_or_truth_or_has_a_form():
 
     plain = {field.name for field in fields(Situation) if field.type in ("str", "bool", "float", "int")}
     assert {field.name for field in fields(Situation)} == plain | set(_SITUATION) | {"release", "assessment"}
+
+
+def test_what_a_release_was_is_read_back_with_the_models_in_it():
+    serving = Serving(revision="r", digest="d", slot="blue", autonomy=Autonomy.OBSERVE, since="then")
+    out = Refused(digest="e", revision="q", reason="it failed", at="then", times=2)
+    for one in (Former(serving, "it served", (out,)), Former(None, "nobody knows")):
+        assert read(Former, json.loads(json.dumps(written(one))), NAMES) == one

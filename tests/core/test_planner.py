@@ -121,3 +121,9 @@ def test_little_that_is_missing_is_still_missing() -> None:
     assert planner.remaining(guardrail(), log(20) - 0.5, *seen) > 0.0
     assert planner.remaining_pairs(guardrail(), log(20) - 0.5, Pairs()) > 0.0
     assert planner.remaining_pairs(guardrail(), log(20), Pairs()) == 0.0
+
+
+def test_what_tells_nothing_takes_for_ever() -> None:
+    nothing = guardrail(max_harm=Margin(1.0, 0.0), max_harm_stratum=Margin(1.0, 0.0))
+    assert planner.to_promote(nothing, 0.1, 19.0) == inf
+    assert planner.remaining(nothing, 0.0, Count(300, 30), Count(5700, 570)) == inf

@@ -369,3 +369,30 @@ def test_an_edit_of_the_phase_takes_at_once_and_gives_nothing(name: str) -> None
         assert (found.step.cause, found.direction) == ("PhasesEdited", Direction.LOWER)
     loading = standing(spec={"phases": phases}, **LOADING | {"granted": kept})
     assert decide(loading, NOW).step.cause != "PhasesEdited"
+
+
+def test_a_phase_lasts_its_time_to_the_second() -> None:
+    phases = deepcopy(SPEC["phases"])
+    phases[HALF] |= {"minDuration": "10m"}
+    for seconds, found in ((599.0, (Move.KEEP, "Soaking")), (600.0, (Move.ENTER, "PhaseEntered"))):
+        step = decide(standing(spec={"phases": phases}, activeSeconds=seconds), NOW).step
+        assert (step.move, step.cause) == found
+
+
+def test_where_stables_traffic_ends_it_is_said_what_is_known_of_its_days() -> None:
+    assert (
+        "compared with stable's record (its past days were not read)" in decide(standing(), NOW).step.reason
+    )
+    phases = deepcopy(SPEC["phases"])
+    phases[HALF + 1] |= {"weight": 90}
+    less = decide(standing(spec={"phases": phases}), NOW).step.reason
+    assert "record" not in less
+
+
+def test_what_nobody_raised_is_no_drift_and_what_somebody_raised_is_said_in_numbers() -> None:
+    s = standing()
+    assert decide(s, NOW).drift == ""
+    assert decide(with_(s, {"closed": "it is Friday"}), NOW).drift == ""
+    raised = with_(s, {"live": Live(replace(intent.exposure(s.release), weight=90.0))})
+    assert "90" in decide(raised, NOW).drift
+    assert decide(replace(raised, release=standing(**LOADING).release), NOW).drift == ""

@@ -8,7 +8,7 @@ import pytest
 
 from agentrelease.api.phase import Phase
 from agentrelease.api.vocabulary import Autonomy
-from agentrelease.core.audience import EVERYBODY, EXTERNAL, INTERNAL, of_candidate, of_stable
+from agentrelease.core.audience import EVERYBODY, EXTERNAL, INTERNAL, belongs, of_candidate, of_stable
 from agentrelease.core.counters import Sample
 from agentrelease.core.exposure import NOTHING, Cohort, Exposure, Permission, Stratum
 from agentrelease.core.in_effect import difference, reported
@@ -37,6 +37,16 @@ def test_a_cohort_is_judged_by_its_own_tasks_and_a_share_of_traffic_without_it(
     assert of_candidate(exposure, WITH_COHORT) == candidate
     assert of_stable(exposure, WITH_COHORT) == stable
     assert of_stable(exposure, WITH_COHORT[1:]) == EVERYBODY
+
+
+def test_a_series_that_does_not_say_whose_it_is_is_everybody_elses() -> None:
+    said = [
+        Series({"audience": name} if name else {}, (Sample(1.0, 1.0),))
+        for name in ("internal", "external", "")
+    ]
+    assert [belongs(one, INTERNAL) for one in said] == [True, False, False]
+    assert [belongs(one, EXTERNAL) for one in said] == [False, True, True]
+    assert all(belongs(one, EVERYBODY) for one in said)
 
 
 def agent(level: str, at: float = 100.0, value: float = 1.0, **labels: str) -> Series:

@@ -9,7 +9,6 @@ from scipy.stats import poisson
 from tests.core.conftest import guardrail
 
 from agentrelease.core.contrast import (
-    RECORD_RISK,
     Pairs,
     against_bound,
     against_reference,
@@ -76,7 +75,7 @@ def test_a_stratum_without_a_record_is_held_to_all_together_where_they_were_leas
 @pytest.mark.parametrize("mean", [0.5, 3.0, 20.0, 400.0])
 def test_a_record_misleads_no_more_often_than_it_is_said_to(mean: float, strata: int):
     """Whatever was counted, the true rate is outside the limits with half the risk on either side."""
-    n, risk = 1000.0, RECORD_RISK / strata / 2
+    n, risk = 1000.0, 0.01 / strata / 2
     counts = range(int(mean + 40 * mean**0.5 + 60))
     above = [x for x in counts if limits(Count(n, x), strata)[0] * n > mean]
     below = [x for x in counts if limits(Count(n, x), strata)[1] * n < mean]

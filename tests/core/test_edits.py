@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.support.situations import HALF, LOADING, WITHDRAWING, standing
+from tests.support.situations import HALF, LOADING, NOW, WITHDRAWING, standing
 from tests.support.stage import SPEC
 
 from agentrelease.api.phase import Phase
 from agentrelease.api.vocabulary import Autonomy
 from agentrelease.core import edits, gates, intent, phases
-from agentrelease.core.exposure import Cohort
+from agentrelease.core.decision import Direction, decide
+from agentrelease.core.exposure import NOTHING, Cohort
+from agentrelease.core.steps import Move
 
 if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease
@@ -121,6 +124,20 @@ def test_a_candidate_in_no_phase_is_touched_by_no_edit():
     assert edits.lowered(nobody) is None
     assert edits.granted(nobody, HALF, rises=False).weight == 80
     assert gates.next_phase(nobody) is None
+
+
+def test_what_exposes_as_little_nowhere_begins_anew():
+    s = standing()
+    higher = [Phase.model_validate(phase) for phase in SPEC["phases"] if phase["name"] in ("all", "full")]
+    release = s.release.model_copy(update={"spec": s.release.spec.model_copy(update={"phases": higher})})
+    found = decide(replace(s, release=release), NOW)
+    assert (found.step.move, found.step.cause, found.direction) == (
+        Move.DRAIN, "PhasesEdited", Direction.LOWER,
+    )  # fmt: skip
+    assert found.step.reason == (
+        "phase half was taken out of the list; no phase exposes as little, so it begins anew"
+    )
+    assert found.intended == NOTHING
 
 
 # ---- which phase comes next ------------------------------------------------------------------------------

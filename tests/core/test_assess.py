@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import log, log10, sqrt
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -17,10 +16,8 @@ from agentrelease.core.assess import Requirements, Verdict, assess
 from agentrelease.core.contrast import against_reference, limits
 from agentrelease.core.evidence import Absolute, Block, Cell, Concurrent, Count, Frozen, Paired, Recorded
 from agentrelease.core.guardrails import Margin, MetricVerdict
+from agentrelease.core.ledger import Ledger
 from agentrelease.core.standing import stand
-
-if TYPE_CHECKING:
-    from agentrelease.core.ledger import Ledger
 
 NOTHING = Requirements()
 
@@ -479,3 +476,14 @@ def test_where_nothing_can_be_compared_it_is_said_that_no_number_of_tasks_will_d
     found = assess(made, ledger, ledger.through + 1.0, Requirements())
     assert found.verdict is Verdict.HOLD
     assert "there is nothing to compare with" in found.reason
+
+
+def test_where_there_is_nothing_to_judge_by_it_says_so_and_holds() -> None:
+    made = plan()
+    first = Block(0.0, 60.0, {"failures": {"": Cell(Count(900, 0), None)}})
+    ledger = Ledger.new(made, 0.0).absorb(made, first, Autonomy.OBSERVE, Absolute())
+    found = assess(made, ledger, 60.0, Requirements())
+    assert found.verdict is Verdict.HOLD
+    assert found.reason == (
+        "there is nothing to compare with, and no guardrail has a ceiling or a floor to judge by"
+    )

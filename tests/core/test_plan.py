@@ -264,3 +264,38 @@ def test_a_plan_without_guardrails_is_refused() -> None:
 
 def test_events_alone_are_a_plan() -> None:
     assert plan(event()).tested == ()
+
+
+SENT = {"requests": {"metric": "sent"}, "service": {"to": "{service}"}}
+
+
+def test_one_router_is_enough_for_all_policies_and_two_are_refused() -> None:
+    named, silent = spec(COMPLETION, router=SENT), spec(VIOLATIONS)
+    for both in ([named, silent], [silent, named], [named, spec(VIOLATIONS, router=SENT)]):
+        joined, _ = compile_plan(both, 60.0)
+        assert joined.router == named.router
+    assert compile_plan([silent, spec(COMPLETION)], 60.0)[0].router is None
+    other = spec(VIOLATIONS, router=SENT | {"requests": {"metric": "other"}})
+    with pytest.raises(PlanError, match="two policies name different routers"):
+        compile_plan([named, other], 60.0)
+
+
+def test_the_sooner_deadline_of_two_policies_is_kept() -> None:
+    late, soon = (
+        spec(metric, outcomes={"deadline": at}) for metric, at in ((COMPLETION, "60s"), (SLOW, "30s"))
+    )
+    for both in ([late, soon], [soon, late], [soon, spec(VIOLATIONS)], [spec(VIOLATIONS), soon]):
+        assert compile_plan(both, 60.0)[1].deadline == 30.0
+    assert compile_plan([spec(VIOLATIONS)], 60.0)[1].deadline == 0.0
+
+
+def test_a_deadline_is_part_of_what_is_counted_and_nothing_else_of_a_policy_is() -> None:
+    def terms(*metrics: dict, **settings: object) -> str:
+        return compiled(*metrics, **settings).guardrails[0].terms
+
+    plain = terms(COMPLETION)
+    assert terms(COMPLETION, outcomes={"deadline": "30s"}) == f"{plain}/30"
+    assert terms(FORBIDDEN, outcomes={"deadline": "30s"}) == terms(FORBIDDEN)
+    for same in ({"onBreach": "pause"}, {"weight": 0.5}, {"alpha": 0.1}, {"name": "other"}):
+        assert terms(COMPLETION | same, VIOLATIONS) == plain
+    assert terms(COMPLETION | {"tolerance": {"absolute": 0.02}}) != plain

@@ -82,6 +82,22 @@ def test_all_that_are_missing_are_found_when_none_is_on_its_way_at_the_start(mis
     assert sum(one.candidate for one in grown.values()) == missing
 
 
+def test_what_was_on_its_way_when_the_block_began_is_no_debt_of_it() -> None:
+    at = [10.0 + n for n in range(10)] + [57.0, 58.0, 59.0] + [80.0 + n for n in range(10)]
+    lost = [False] * 10 + [True] * 3 + [False] * 10
+    both = routing.paths(snapshot(at, lost, 1), SPEC, span(60.0))[routing.ROUTED][""]
+    _, grown = follow({}, {"": both}, 0)
+    assert grown == {}
+
+
+def test_what_goes_missing_in_a_block_is_found_whatever_came_before() -> None:
+    at = [10.0 + n for n in range(20)] + [80.0 + n for n in range(5)]
+    lost = [False] * 20 + [True] * 5
+    both = routing.paths(snapshot(at, lost, 1), SPEC, span(60.0))[routing.ROUTED][""]
+    _, grown = follow({}, {"": both}, 0)
+    assert {key: one.candidate for key, one in grown.items()} == {"": 5}
+
+
 def test_exposures_are_first_tries_sent():
     found = routing.cells(snapshot([10.0, 20.0, 30.0], [False] * 3, 1, again=4), SPEC, span())
     assert found == {"": Cell(Count(3, 0), None)}
@@ -179,19 +195,3 @@ def test_what_began_before_the_block_is_no_debt_of_it() -> None:
     both = routing.paths(snapshot(at, lost, 1), SPEC, span(60.0))[routing.ROUTED][""]
     _, grown = follow({}, {"": both}, 0)
     assert grown == {}
-
-
-def test_what_was_on_its_way_when_the_block_began_is_no_debt_of_it() -> None:
-    at = [10.0 + n for n in range(10)] + [57.0, 58.0, 59.0] + [80.0 + n for n in range(10)]
-    lost = [False] * 10 + [True] * 3 + [False] * 10
-    both = routing.paths(snapshot(at, lost, 1), SPEC, span(60.0))[routing.ROUTED][""]
-    _, grown = follow({}, {"": both}, 0)
-    assert grown == {}
-
-
-def test_what_goes_missing_in_a_block_is_found_whatever_came_before() -> None:
-    at = [10.0 + n for n in range(20)] + [80.0 + n for n in range(5)]
-    lost = [False] * 20 + [True] * 5
-    both = routing.paths(snapshot(at, lost, 1), SPEC, span(60.0))[routing.ROUTED][""]
-    _, grown = follow({}, {"": both}, 0)
-    assert {key: one.candidate for key, one in grown.items()} == {"": 5}

@@ -41,7 +41,7 @@ FAULTS = {
 class Pace:
     """Seconds between two scrapes of an agent, and of a block of evidence."""
 
-    scrape: float = 0.25
+    scrape: float = 0.5
     block: float = 0.5
 
     @property

@@ -191,6 +191,7 @@ def test_a_wrong_split_holds_whatever_the_metrics_say(steady) -> None:
     ("asked", "said"),
     [
         (Requirements(min_samples=1500), "300 more samples are required"),
+        (Requirements(min_samples=1201), "1 more samples are required"),
         (Requirements(min_samples_by_stratum={"tier=high": 10}), "10 more samples are required in tier=high"),
         (Requirements(not_before=9000.0), "the phase lasts 6,599 s more"),
     ],

@@ -254,3 +254,12 @@ def test_the_split_is_tested_by_a_beta_binomial(candidate: int, stable: int, sha
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_without_a_split_there_is_nothing_to_mismatch(share: float) -> None:
     assert srm.log_e_value(share, 10, 90) == 0.0
+
+
+@pytest.mark.parametrize("test", [bounded, statistics])
+def test_an_arm_that_is_needed_and_has_no_exposure_is_no_evidence(test) -> None:
+    rates = (0.2, 0.1)
+    assert test.log_e_value((1.0, 0.01), rates, (0.0, 0.0), (90.0, 9.0)) == 0.0
+    assert test.log_e_value((1.0, 0.01), rates, (90.0, 18.0), (0.0, 0.0)) == 0.0
+    assert test.log_e_value((0.0, 0.1), rates, (0.0, 0.0), (0.0, 0.0)) == 0.0
+    assert test.log_e_value((0.0, 0.1), rates, (90.0, 18.0), (0.0, 0.0)) > 0.0

@@ -85,3 +85,20 @@ def test_who_met_a_candidate_first_stays_with_it_until_everybody_does() -> None:
 
 def phase(**fields: Any) -> Phase:
     return Phase.model_validate({"name": "p", "autonomy": "observe", **fields})
+
+
+@pytest.mark.parametrize(
+    ("cohort", "found"),
+    [
+        ({"header": {"name": "x-audience", "value": "internal"}}, INTERNAL),
+        ({"cookie": {"name": "beta", "value": "yes"}}, Cohort("beta", "yes", cookie=True)),
+    ],
+)
+def test_a_phase_shows_the_cohort_that_was_named_last(cohort: dict[str, Any], found: Cohort) -> None:
+    other = {"header": {"name": "x-audience", "value": "partners"}}
+    named = [
+        Phase.model_validate({"name": str(n), "minDuration": "20s", "autonomy": "observe", **fields})
+        for n, fields in enumerate(({"cohort": other}, {"cohort": cohort}, {"weight": 5}))
+    ]
+    assert of_phase(named, 1, []).cohort == found
+    assert of_phase(named, 2, []).cohort == found

@@ -294,3 +294,18 @@ def test_the_record_of_stable_is_the_longer_of_this_phase_and_of_all_before_it(s
     assert write_reference(Ledger.new(plan(), 0.0)) == ""
     for unreadable in ("", "no JSON", "[]", '{"failures": {"": 3}}'):
         assert read_reference(unreadable) == {}
+
+
+@pytest.mark.parametrize("stake", [0, -20_000])
+@pytest.mark.parametrize(("waiting", "fresh"), [(0.5, 0.1), (0.9, 0.0), (0.2, 0.8)])
+def test_evidence_begins_at_its_stake_whatever_part_of_it_waits(waiting, fresh, stake) -> None:
+    onset = Onset(waiting, fresh)
+    begun = onset.log_evidence(onset.start(onset.initial(stake), stake), stake)
+    assert begun == pytest.approx(stake / UNIT, abs=2e-4)
+
+
+def test_what_is_forgiven_is_forgotten_and_nothing_else_is() -> None:
+    made = plan(guardrail("failures", weight=0.5), guardrail("slow", weight=0.5), event(), event("other"))
+    ledger = replace(Ledger.new(made, 0.0), events={"forbidden": 2, "other": 3})
+    found = ledger.forgiven({"forbidden"}, 60.0)
+    assert found.events == {"forbidden": 0, "other": 3}

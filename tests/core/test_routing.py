@@ -195,3 +195,15 @@ def test_what_began_before_the_block_is_no_debt_of_it() -> None:
     both = routing.paths(snapshot(at, lost, 1), SPEC, span(60.0))[routing.ROUTED][""]
     _, grown = follow({}, {"": both}, 0)
     assert grown == {}
+
+
+def test_requests_of_both_arms_are_told_and_the_cohorts_are_taken_off_where_others_count():
+    blue = {"to": "shop/blue", "reporter": "source"}
+    made = snapshot([10.0, 20.0, 30.0], [False] * 3, 1)
+    routed = {**made.routed, "sent": (*made.routed["sent"], counter(blue, [40.0], 0.5, 1))}
+    made = replace(made, routed=routed)
+    assert routing.arms(made, SPEC, span()) == (3.0, 1.0)
+    inside = counter({"release": "new", "audience": "internal"}, [12.0, 22.0], 0.0, 1)
+    told = replace(made, series={STARTED: {("shop", "support"): (inside,)}})
+    assert routing.arms(told, SPEC, replace(span(), audience="external")) == (1.0, 1.0)
+    assert routing.arms(snapshot([10.0], [False], 1), SPEC, span()) is None

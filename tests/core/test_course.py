@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from agentrelease.api.vocabulary import Autonomy
-from agentrelease.core.course import LONGEST, Course, Terms, digest_of, missing, policy_of
+from agentrelease.core.course import LONGEST, Course, Terms, digest_of, missing, policy_of, runs
 from agentrelease.core.evidence import Absolute, Concurrent, Count, Frozen, Paired, Recorded
 from agentrelease.core.permitted import Levels
 from agentrelease.core.span import Services, Span
@@ -25,11 +25,18 @@ def test_blocks_that_follow_each_other_are_one_step_and_others_begin_a_new_one()
         course = course.absorbed(TERMS, 60.0 * minute, 60.0 * minute + 60.0)
     assert len(course.steps) == before + 2, "what they have in common, and the blocks"
     assert course.steps[-1] == ("to", 0.0, 60.0, 5)
-    assert course.absorbed(TERMS, 300.0, 330.0).steps[-1] == ("to", 300.0, 30.0, 1)
+    uneven = course.absorbed(TERMS, 300.0, 330.0).absorbed(TERMS, 330.0, 360.0).absorbed(TERMS, 360.0, 420.0)
+    assert uneven.steps[-1] == ("to", 0.0, 60.0, 5, 30.0, 2, 60.0, 1)
     assert course.absorbed(TERMS, 360.0, 420.0).steps[-1] == ("to", 360.0, 60.0, 1)
     other = course.absorbed(replace(TERMS, usable=False), 300.0, 360.0)
     assert other.steps[-1] == ("to", 300.0, 60.0, 1)
     assert len(other.steps) == len(course.steps) + 2
+
+
+def test_runs_of_a_step_say_when_each_starts() -> None:
+    assert list(runs(0.0, 60.0, 5, 30.0, 2, 60.0, 1)) == [(0.0, 60.0, 5), (300.0, 30.0, 2), (360.0, 60.0, 1)]
+    with pytest.raises(ValueError, match="argument 2 is shorter"):
+        list(runs(0.0, 60.0))
 
 
 SPAN = Span(

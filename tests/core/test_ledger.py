@@ -169,6 +169,18 @@ def test_evidence_that_may_not_raise_can_only_lower_the_safe_side(steady) -> Non
         assert held.metrics["failures"].known_at == start.metrics["failures"].known_at
 
 
+@pytest.mark.parametrize("candidate", [(300, 20), (300, 90)])
+def test_a_block_that_goes_back_to_before_the_phase_proves_harm_and_nothing_else(steady, candidate) -> None:
+    made = plan()
+    start, one = absorbed(made, steady(1, (300, 30))), steady(2, candidate)[1]
+    trusted = start.absorb(made, one, Autonomy.OBSERVE, Concurrent())
+    early = start.absorb(made, replace(one, early=True), Autonomy.OBSERVE, Concurrent())
+    assert stand(made, early).family == stand(made, trusted).family
+    before, after = start.metrics["failures"], early.metrics["failures"]
+    assert log_safety(after) == log_safety(before) != log_safety(trusted.metrics["failures"])
+    assert after.strata[""].candidate == before.strata[""].candidate, "its samples are not of this phase"
+
+
 def test_strata_that_appear_later_never_make_evidence_by_appearing() -> None:
     made = plan()
     first = absorbed(made, [block(n, {"failures": {"a": ((40, 1), (570, 57))}}) for n in range(20)])

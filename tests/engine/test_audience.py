@@ -55,7 +55,7 @@ async def test_tasks_that_no_agent_reports_as_internal_are_no_evidence_of_the_co
 async def test_what_the_cohort_lacks_for_a_proof_is_said(stage: Stage) -> None:
     await stage.apply("v2", GOOD, phases=phases())
     await stage.run(60, until="internal")
-    release = await stage.run(2)
+    release = await stage.run(3)
     assert release.status.verdict == "Collecting"
     assert "of the cohort's own tasks; no others count here" in release.status.reason
 

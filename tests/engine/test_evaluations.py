@@ -128,7 +128,7 @@ async def test_a_milder_consequence_comes_once_for_one_run_and_the_candidate_wai
     await stage.run(100, until="canary-10")
     stage.evaluations[v2] = 100, {"pass": 50, "fail": 50}  # somebody ran it again
     await stage.run(10, until="internal")
-    release = await stage.run(30)
+    release = await stage.run(40)
     assert release.status.phase == "internal"
     assert release.status.candidate is not None
     assert release.status.candidate.interventions <= 1

@@ -82,6 +82,21 @@ async def test_in_every_phase_the_ledger_comes_back_bit_for_bit(phase: str) -> N
     await stage.run(400, until="Promoted")
 
 
+@pytest.mark.parametrize("scrape", [3, 7])
+async def test_where_scrapes_are_rare_it_comes_back_in_the_blocks_that_it_was_made_of(scrape: int) -> None:
+    stage = Stage()
+    stage.scrape = scrape
+    await stage.install(POLICY | {"staleAfter": "30s", "blindAfter": "90s"})
+    await stage.apply("v1")
+    await stage.run(100, until="Promoted")
+    await stage.apply("v2", GOOD)
+    await stage.run(600, until="half")
+    await stage.run(4 * scrape)
+    lost = await lose(stage)
+    await looks(stage)
+    assert (await stage.release()).status.evidence == lost
+
+
 async def test_it_comes_back_after_interventions_and_blind_times_too() -> None:
     policy = POLICY | {
         "metrics": [

@@ -176,11 +176,13 @@ class MeasuredExposure(Model):
     weight: float | None = None
     """Percent of tasks that the candidate handled; absent means unknown."""
     tasks: int | None = None
-    """Tasks of both revisions that this share comes from."""
+    """The candidate's tasks in these seconds."""
     autonomy: Autonomy | None = None
     """The highest autonomy that the candidate reports to be in effect."""
     at: Time = ""
     """When it was measured."""
+    seconds: float = 0.0
+    """Over how many seconds, up to then, share and tasks are counted; longer where scrapes are rare."""
 
 
 class Exposure(Model):

@@ -6,7 +6,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from agentrelease.api.status import Stage
-from agentrelease.cli.figures import moment, span
+from agentrelease.cli.figures import span
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,12 +14,10 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from agentrelease.api.release import AgentRelease
-    from agentrelease.api.status import Candidate, MetricStatus, PhaseOutlook, ReleaseStatus
+    from agentrelease.api.status import MetricStatus, PhaseOutlook, ReleaseStatus
     from agentrelease.cli.frame import Frame
 
 _LINES = 2
-_WINDOW = 15.0
-"""Seconds over which the operator measures traffic, at most; see ``engine.measuring``."""
 
 
 def plan_lines(release: AgentRelease, frame: Frame) -> list[Text]:
@@ -29,7 +27,7 @@ def plan_lines(release: AgentRelease, frame: Frame) -> list[Text]:
         return []
     running = candidate.stage is Stage.RUNNING
     here = [one for one in status.outlook if not running or one.phase == candidate.phase_name]
-    rest = _rest(status, candidate) if running else ""
+    rest = _rest(status) if running else ""
     if here and here[0].warning:
         warned = "; ".join(part for part in (rest, here[0].warning) if part)
         return frame.said("plan", warned, _LINES, "yellow")
@@ -50,7 +48,7 @@ def _expected(one: PhaseOutlook) -> str:
     return found + more
 
 
-def _rest(status: ReleaseStatus, candidate: Candidate) -> str:
+def _rest(status: ReleaseStatus) -> str:
     """Say how many tasks the slowest guardrail still needs, and how long they take at the present traffic.
 
     A group that has to pass by itself gets only its share of the tasks.
@@ -59,7 +57,7 @@ def _rest(status: ReleaseStatus, candidate: Candidate) -> str:
     needed = ceil(max((_of_all(m, whole) for m in status.metrics if m.verdict == "collecting"), default=0))
     if not needed:
         return ""
-    pace = _pace(status, candidate)
+    pace = _pace(status)
     takes = f", {span(needed / pace)} at the present traffic" if pace else ""
     return f"about {needed:,} more candidate tasks{takes}"
 
@@ -70,10 +68,9 @@ def _of_all(metric: MetricStatus, whole: Mapping[str, float]) -> float:
     return needed * max(1.0, whole.get(metric.name, 0.0) / mine) if metric.stratum and mine else needed
 
 
-def _pace(status: ReleaseStatus, candidate: Candidate) -> float:
+def _pace(status: ReleaseStatus) -> float:
     """Return the candidate's tasks a second as they were measured last; 0 where that is not known."""
     measured = status.exposure.measured
-    at = moment(measured.at) if measured is not None else None
-    if measured is None or at is None or not measured.tasks or not candidate.confirmed_at:
+    if measured is None or not measured.tasks or not measured.seconds:
         return 0.0
-    return measured.tasks / min(max(at - candidate.confirmed_at, 1.0), _WINDOW)
+    return measured.tasks / max(measured.seconds, 1.0)

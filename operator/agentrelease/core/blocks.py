@@ -61,6 +61,7 @@ def block(snapshot: Snapshot, spec: GuardrailPolicySpec, span: Span, problems: t
         problems=(*problems, *unread),
         lacking={**lacking.paths(snapshot, spec, span), **routing.paths(snapshot, spec, span)},
         passed_over=lacking.passed_over(span.points, span.since, deadline),
+        early=span.early,
     )
 
 

@@ -6,7 +6,8 @@ was lost is folded anew, block by block, and comes out bit for bit the same.
 
 * The last step carries the digest of the ledger that it led to. So a rebuilt ledger proves itself, and a
   stored one that was changed or cut is known for what it is.
-* Blocks of one length under the same terms are one step, whatever their number.
+* Blocks of one length under the same terms are one run, whatever their number, and runs that follow each
+  other are one step.
 * A course that grows beyond ``LONGEST`` is given up: what is lost then begins anew, as without one.
 """
 
@@ -21,7 +22,7 @@ from agentrelease.core.evidence import Absolute, Comparison, Concurrent, Frozen,
 from agentrelease.core.reference import read_reference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from agentrelease.api.vocabulary import Autonomy
     from agentrelease.core.span import Span
@@ -49,6 +50,7 @@ class Terms:
     candidate_service: str = ""
     stable_service: str = ""
     held: str = ""
+    early: bool = False
 
     @classmethod
     def of(cls, span: Span, comparison: Comparison, autonomy: Autonomy, *, usable: bool) -> Terms:
@@ -67,6 +69,7 @@ class Terms:
             candidate_service=span.services.candidate,
             stable_service=span.services.stable,
             held=span.levels.text if span.levels else "",
+            early=span.early,
         )
 
     def against(self, reference: str) -> Comparison:
@@ -87,7 +90,7 @@ class Course:
     """Steps in their order, each ``[word, …]``, and the digest of the policy that they are about.
 
     ``new at`` · ``past start end stable said`` · ``days start end stable said`` · ``terms …`` ·
-    ``to start length count`` · ``enter at`` · ``forgive at names answered`` ·
+    ``to start length count length count …`` · ``enter at`` · ``forgive at names answered`` ·
     ``alarm at level counts held`` · ``through at`` · ``frozen`` · ``proof digest problems``. Times are unix
     seconds.
     """
@@ -121,9 +124,12 @@ class Course:
         course = self if last == written else self.then(*written)
         word, *rest = course.steps[-1]
         if word == "to":
-            first, length, count = rest
+            *before, length, count = rest
+            first = list(runs(*rest))[-1][0]
             if first + count * length == start and first + (count + 1) * length == end:
-                return replace(course, steps=(*course.steps[:-1], ("to", first, length, count + 1)))
+                return replace(course, steps=(*course.steps[:-1], ("to", *before, length, count + 1)))
+            if first + count * length == start:
+                return replace(course, steps=(*course.steps[:-1], ("to", *rest, end - start, 1)))
         return course.then("to", start, end - start, 1)
 
     def sealed(self, evidence: str, problems: Iterable[str]) -> Course:
@@ -146,6 +152,13 @@ class Course:
             return cls(str(document["p"]), tuple(tuple(step) for step in document["s"]))
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
+
+
+def runs(start: float, *lengths: float) -> Iterator[tuple[float, float, int]]:
+    """Return the runs of blocks that a step ``to`` is of: when each starts, the blocks' length, how many."""
+    for length, count in zip(lengths[::2], lengths[1::2], strict=True):
+        yield start, length, int(count)
+        start += length * count
 
 
 def digest_of(text: str) -> str:

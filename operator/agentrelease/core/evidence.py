@@ -77,8 +77,9 @@ class Block:
     stratum is counted. ``arms`` is stratum → (candidate, stable) exposures in the randomised unit.
     ``lacking`` is tasks without an outcome at their deadline, by which tasks are meant
     (``Guardrail.lacking``) and stratum; the first ``passed_over`` steps of its paths are of tasks that began
-    under another exposure. ``problems`` says why nothing may be raised on this block; a breach inside still
-    counts.
+    under another exposure. ``early`` says that what is counted goes back to a scrape from before the phase:
+    it can prove harm, and nothing else. ``problems`` says why nothing may be raised on this block; a breach
+    inside still counts.
     """
 
     start: float
@@ -90,6 +91,7 @@ class Block:
     lacking: Mapping[str, Mapping[str, Paths]] = field(default_factory=dict)
     passed_over: int = 0
     held: frozenset[Autonomy] = frozenset()
+    early: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,7 +205,7 @@ class Ledger:
             cells = unanswered.joined(
                 block.cells.get(name, {}), grown.get(guardrail.lacking, {}), guardrail.kind
             )
-            ripe = block.start >= self.phase_at + guardrail.window
+            ripe = not block.early and block.start >= self.phase_at + guardrail.window
             metrics[name] = wealth.absorb(guardrail, state, cells, replace(step, ripe=ripe), phi[name])
         events, events_at = self._after_events(plan, block, autonomy)
         return Ledger(

@@ -90,6 +90,7 @@ def _exposure(s: Situation, intended: Exposure, now: float) -> ExposureStatus:
             tasks=None if measured.tasks is None else int(measured.tasks),
             autonomy=measured.autonomy,
             at=stamp(measured.at or now),
+            seconds=measured.seconds,
         )
         if seen
         else None,

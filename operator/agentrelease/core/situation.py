@@ -54,9 +54,9 @@ class Live:
 class Measured:
     """What traffic and agents report about the candidate, from Prometheus.
 
-    ``weight`` is the share of ordinary traffic in per cent since the phase began, ``tasks`` the
-    candidate's tasks in that time, ``recent`` those of the newest window only, ``reporting`` whether
-    the candidate's own telemetry names its revision, ``disagreement`` why this does not fit the intent.
+    ``weight`` is the share of ordinary traffic in per cent, ``tasks`` the candidate's tasks, both in the last
+    ``seconds`` of the phase, ``recent`` those of the newest scrapes only, ``reporting`` whether the
+    candidate's own telemetry names its revision, ``disagreement`` why this does not fit the intent.
     """
 
     weight: float | None = None
@@ -66,6 +66,7 @@ class Measured:
     reporting: bool = False
     disagreement: str = ""
     at: float = 0.0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

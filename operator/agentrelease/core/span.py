@@ -31,7 +31,8 @@ class Span:
     the candidate sees copies of stable's requests, and ``paired`` names the metrics that were compared in
     pairs before: they stay so, and are unknown while their pairs are. ``counted`` says until when an event
     metric's occurrences have been counted already, by metric. ``services`` are those that the router
-    sends the arms' requests to. ``levels`` says what the candidate may do with which requests; without them
+    sends the arms' requests to. ``early`` says that the last scrape before the span may be from before the
+    phase. ``levels`` says what the candidate may do with which requests; without them
     everything it did is counted.
     """
 
@@ -49,6 +50,7 @@ class Span:
     paired: frozenset[str] = frozenset()
     counted: Mapping[str, float] = field(default_factory=dict)
     services: Services = Services()
+    early: bool = False
     levels: Levels | None = None
 
     @property

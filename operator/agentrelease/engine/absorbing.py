@@ -10,9 +10,10 @@ from agentrelease.core.evidence import Absolute, Comparison, Concurrent, Frozen,
 from agentrelease.core.exposure import ALL, Exposure
 from agentrelease.core.ledger import Ledger
 from agentrelease.core.reference import read_reference
+from agentrelease.core.scrapes import awaited, interval
 from agentrelease.core.series import Stretch
 from agentrelease.core.span import Span
-from agentrelease.engine.arms import services_of
+from agentrelease.engine.arms import judged_arms, services_of
 
 if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease
@@ -111,8 +112,11 @@ def absorbed(
     """Return a candidate's ledger with everything up to the snapshot's end, and how it came about."""
     ledger = ledger.covering(guarding.plan)
     ledger, course = _warmed(release, ledger, course, guarding.plan, snapshot)
-    if snapshot.end <= ledger.through:
+    scraped = judged_arms(release, candidate, snapshot)
+    patience = guarding.plan.stale_after
+    if snapshot.end <= ledger.through or awaited(scraped, ledger.through, snapshot.end, patience):
         return ledger, course
+    every = interval(scraped)
     exposure = intent.exposure(release)
     stable, levels = release.status.stable, permitted.of_candidate(exposure, candidate)
     span = Span(
@@ -130,6 +134,7 @@ def absorbed(
         since=exposed_at(ledger, candidate),
         counted=ledger.events_at,
         services=services_of(release, candidate),
+        early=every > guarding.plan.grid and ledger.through - every < ledger.phase_at,
         levels=levels,
     )
     block = blocks.block(snapshot, guarding.spec, span, problems)

@@ -1,7 +1,7 @@
 """What may not happen even once, heard between two blocks of evidence.
 
 A single occurrence decides, so nothing is gained by waiting for the block to end. What is judged by
-statistics waits for its block: that is closed by the clock, never because something happened.
+statistics waits for its block: that is closed by the clock and by scrapes, never because something happened.
 """
 
 from __future__ import annotations

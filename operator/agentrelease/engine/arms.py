@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agentrelease.core import blocks, intent
+from agentrelease.core.exposure import ALL
 from agentrelease.core.span import Services
 
 if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease
     from agentrelease.api.status import Candidate
-    from agentrelease.core.series import Series
+    from agentrelease.core.series import Series, Snapshot
 
 
 def arms_of(release: AgentRelease, candidate: Candidate) -> list[tuple[str, str]]:
@@ -21,6 +23,13 @@ def arms_of(release: AgentRelease, candidate: Candidate) -> list[tuple[str, str]
 def of_revision(series: tuple[Series, ...], revision: str) -> tuple[Series, ...]:
     """Return the series that a revision reports."""
     return tuple(one for one in series if one.labels.get("release") == revision)
+
+
+def judged_arms(release: AgentRelease, candidate: Candidate, snapshot: Snapshot) -> list[tuple[Series, ...]]:
+    """Return the tasks of each arm that is judged now: at 100 % the candidate alone, stable is silent."""
+    judged = arms_of(release, candidate)[: 2 if intent.exposure(release).weight < ALL else 1]
+    series = snapshot.of(blocks.TASKS, release.namespace, release.name)
+    return [of_revision(series, revision) for _, revision in judged]
 
 
 def services_of(release: AgentRelease, candidate: Candidate) -> Services:

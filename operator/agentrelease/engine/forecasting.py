@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from agentrelease.core import audience, blocks, pairs
 from agentrelease.core.forecast import Flow, Outlook, outlook
+from agentrelease.core.scrapes import window
+from agentrelease.engine.arms import of_revision
 from agentrelease.engine.measuring import WINDOW, grown
 
 if TYPE_CHECKING:
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from agentrelease.api.release import AgentRelease
     from agentrelease.core.evidence import Count
     from agentrelease.core.guardrails import Plan
-    from agentrelease.core.series import Snapshot
+    from agentrelease.core.series import Series, Snapshot
     from agentrelease.engine.observe import Guarding
 
 PRIOR = 50.0
@@ -26,12 +28,16 @@ def forecast(release: AgentRelease, guarding: Guarding, snapshot: Snapshot) -> t
     stable = release.status.stable
     if stable is None:
         return ()
-    counts = blocks.recent(snapshot, guarding.spec, release, stable.revision, WINDOW)
+    tasks = snapshot.of(blocks.TASKS, release.namespace, release.name)
+    seconds = window([of_revision(tasks, stable.revision)], WINDOW)
+    counts = blocks.recent(snapshot, guarding.spec, release, stable.revision, seconds)
     rates = {
         name: (count.x + expected * PRIOR) / (count.n + PRIOR)
         for name, (count, expected) in _with_expected(guarding.plan, counts).items()
     }
-    external, internal = (_pace(release, snapshot, whose) for whose in (audience.EXTERNAL, audience.INTERNAL))
+    external, internal = (
+        _pace(tasks, snapshot.end, seconds, whose) for whose in (audience.EXTERNAL, audience.INTERNAL)
+    )
     return outlook(
         release.spec.phases,
         guarding.plan,
@@ -47,13 +53,11 @@ def _paired(release: AgentRelease, guarding: Guarding, snapshot: Snapshot) -> fr
     )
 
 
-def _pace(release: AgentRelease, snapshot: Snapshot, whose: str) -> float:
+def _pace(series: tuple[Series, ...], end: float, seconds: float, whose: str) -> float:
     """Return the agent's tasks a second in one audience; of an agent that is new, since it is known."""
-    series = snapshot.of(blocks.TASKS, release.namespace, release.name)
-    known = snapshot.end - min((one.samples[0].at for one in series), default=snapshot.end)
+    known = end - min((one.samples[0].at for one in series), default=end)
     mine = tuple(one for one in series if audience.belongs(one, whose))
-    seconds = min(WINDOW, max(known, 1.0))
-    return (grown(mine, snapshot.end - WINDOW, snapshot.end) or 0.0) / seconds
+    return (grown(mine, end - seconds, end) or 0.0) / min(seconds, max(known, 1.0))
 
 
 def _with_expected(plan: Plan, counts: Mapping[str, Count]) -> dict[str, tuple[Count, float]]:

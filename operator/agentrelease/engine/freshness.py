@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentrelease.core import blocks, intent, lacking, routing
-from agentrelease.core.exposure import ALL
+from agentrelease.core import blocks, lacking, routing, scrapes
 from agentrelease.core.overdue import STARTED
-from agentrelease.engine.arms import arms_of, of_revision, services_of
+from agentrelease.engine.arms import arms_of, judged_arms, of_revision, services_of
 
 if TYPE_CHECKING:
     from agentrelease.api.guardrail import GuardrailPolicySpec
@@ -19,16 +18,19 @@ if TYPE_CHECKING:
 
 def stale(release: AgentRelease, candidate: Candidate, guarding: Guarding, snapshot: Snapshot) -> str:
     """Say whose newest sample is too old; empty when evidence is fresh."""
-    limit = guarding.plan.stale_after
-    serves = intent.exposure(release).weight < ALL
-    expected = arms_of(release, candidate)[: 2 if serves else 1]  # at 100 % stable is silent
-    series = snapshot.of(blocks.TASKS, release.namespace, release.name)
-    for who, revision in expected:
-        newest = max((one.newest for one in of_revision(series, revision)), default=None)
+    limit, arms = guarding.plan.stale_after, judged_arms(release, candidate, snapshot)
+    for (who, revision), arm in zip(arms_of(release, candidate), arms, strict=False):
+        newest = max((one.newest for one in arm), default=None)
         if newest is None:
             return f"no samples of {who} ({revision})"
         if snapshot.at - newest > limit:
             return f"the newest sample of {who} ({revision}) is {snapshot.at - newest:.0f} s old"
+    every = scrapes.interval(arms)
+    if every + guarding.plan.grid >= limit:
+        return (
+            f"agents are scraped every {every:g} s and staleAfter is {limit:g} s: scrape more often, or set "
+            f"staleAfter to {scrapes.ROUNDS * (every + guarding.plan.grid):g} s or more"
+        )
     return ""
 
 

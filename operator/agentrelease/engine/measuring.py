@@ -7,13 +7,13 @@ from math import sqrt
 from typing import TYPE_CHECKING
 
 from agentrelease.api.status import Stage
-from agentrelease.core import audience, blocks, intent, routing
+from agentrelease.core import audience, blocks, intent, routing, scrapes
 from agentrelease.core.in_effect import difference, reported
 from agentrelease.core.overdue import STARTED
 from agentrelease.core.situation import Measured
 from agentrelease.core.skew import CLOCK, skew, unreliable
 from agentrelease.core.span import Span
-from agentrelease.engine.arms import of_revision, services_of
+from agentrelease.engine.arms import judged_arms, of_revision, services_of
 
 if TYPE_CHECKING:
     from agentrelease.api.guardrail import GuardrailPolicySpec
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from agentrelease.core.series import Series, Snapshot
 
 WINDOW = 15.0
-"""Seconds over which the traffic share is measured."""
+"""Seconds over which the traffic share is measured, where agents are scraped often enough."""
+
+LATELY = 2.0
+"""Seconds in which a candidate's traffic shows that it has not ended, likewise."""
 
 SURE = 4.0
 """Standard deviations by which a measured share may miss the intended one."""
@@ -44,7 +47,10 @@ def measure(
     exposure = intent.exposure(release)
     stable = release.status.stable
     series = _tasks(release, candidate, snapshot)
-    start = max(candidate.confirmed_at, snapshot.end - WINDOW)
+    scraped = judged_arms(release, candidate, snapshot)
+    seconds, every = scrapes.window(scraped, WINDOW), scrapes.interval(scraped)
+    # growth counts from the scrape before, which must not be of another exposure
+    start = max(candidate.confirmed_at + every, snapshot.end - seconds)
     whose = audience.of_candidate(exposure, release.spec.phases)
     counted = tuple(one for one in series if audience.belongs(one, whose))
     mine = grown(of_revision(counted, candidate.revision), start, snapshot.end)
@@ -55,11 +61,12 @@ def measure(
             release, candidate, spec, Span(*names, start, snapshot.end, whose), snapshot
         ) or (mine, theirs)
     all_of_it = grown(of_revision(series, candidate.revision), start, snapshot.end)
-    recent = grown(of_revision(series, candidate.revision), snapshot.end - 2.0, snapshot.end)
+    lately = snapshot.end - max(LATELY, every)
+    recent = grown(of_revision(series, candidate.revision), lately, snapshot.end)
     levels = reported(
         of_revision(snapshot.of(blocks.LEVELS, release.namespace, release.name), candidate.revision),
         snapshot.at,
-        WINDOW,
+        seconds,
     )
     info = of_revision(snapshot.of(blocks.INFO, release.namespace, release.name), candidate.revision)
     share = _share(mine, theirs) if exposure.weight > 0 else None
@@ -69,12 +76,13 @@ def measure(
         tasks=mine,
         recent=recent,
         autonomy=max(levels.values(), default=None),
-        reporting=any(snapshot.at - one.newest <= WINDOW for one in info),
-        disagreement=_skewed(release, candidate, snapshot)
+        reporting=any(snapshot.at - one.newest <= seconds for one in info),
+        disagreement=_skewed(release, candidate, snapshot, seconds)
         or _disagreement(exposure, candidate, levels)
         or ("" if mine or not exposure.reached else _unreached(whose, all_of_it))
         or (_missed(exposure, (mine, theirs), together) if stable else ""),
         at=snapshot.at,
+        seconds=max(0.0, snapshot.end - start),
     )
 
 
@@ -100,9 +108,9 @@ def _tasks(release: AgentRelease, candidate: Candidate, snapshot: Snapshot) -> t
     return began if arms <= told else snapshot.of(blocks.TASKS, release.namespace, release.name)
 
 
-def _skewed(release: AgentRelease, candidate: Candidate, snapshot: Snapshot) -> str:
+def _skewed(release: AgentRelease, candidate: Candidate, snapshot: Snapshot, seconds: float) -> str:
     clocks = of_revision(snapshot.of(CLOCK, release.namespace, release.name), candidate.revision)
-    return unreliable(skew(clocks, snapshot.at, WINDOW), release.spec.delivery.flags.lease_seconds)
+    return unreliable(skew(clocks, snapshot.at, seconds), release.spec.delivery.flags.lease_seconds)
 
 
 def grown(series: tuple[Series, ...], start: float, end: float) -> float | None:

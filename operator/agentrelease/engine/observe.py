@@ -101,9 +101,9 @@ def observe(
     course = course_of(release, guarding.policy, begun, regained=regained is not None)
     ledger, course = absorbed(release, candidate, guarding, snapshot, problems, begun, course)
     levels = permitted.of_candidate(intent.exposure(release), candidate)
-    ledger, heard = alarmed(release, candidate.revision, guarding, ledger, levels, alarm)
-    if heard is not None:
-        course = course and course.then(*heard)
+    for listened in (snapshot, alarm):  # the look's own, too: its block may be open
+        ledger, heard = alarmed(release, candidate.revision, guarding, ledger, levels, listened)
+        course = course and (course.then(*heard) if heard else course)
     phase = release.spec.phases[min(candidate.phase_index, len(release.spec.phases) - 1)]
     requirements = _requirements(phase, candidate, exposed_at(ledger, candidate), guarding.plan.deadline)
     assessment = assess(guarding.plan, ledger, snapshot.end, requirements, known)

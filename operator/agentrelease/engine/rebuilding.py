@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from agentrelease.api.vocabulary import Autonomy
 from agentrelease.core import blocks, lacking, swing
-from agentrelease.core.course import Course, Terms, digest_of, missing
+from agentrelease.core.course import Course, Terms, digest_of, missing, runs
 from agentrelease.core.ledger import Ledger
 from agentrelease.core.permitted import Levels
 from agentrelease.core.reference import write_reference
@@ -104,7 +104,9 @@ class _Folding:
         self._course = course
         self._spec, self._plan, self._policy = guarding.spec, guarding.plan, guarding.policy
         self._reference = ""
-        self._whole = sum(int(step[3]) for step in course.steps if step[0] == "to")
+        self._whole = sum(
+            count for step in course.steps if step[0] == "to" for _, _, count in runs(*step[1:])
+        )
         self._done = 0
 
     @property
@@ -126,7 +128,8 @@ class _Folding:
                 case "terms":
                     terms = Terms(*rest)
                 case "to" if terms is not None:
-                    ledger = await self._blocks(ledger, terms, *rest)
+                    for first, length, count in runs(*rest):
+                        ledger = await self._blocks(ledger, terms, first, length, count)
                 case "past":
                     ledger = await self._warmed(ledger, *rest)
                 case "days":
@@ -197,6 +200,7 @@ class _Folding:
                 paired=frozenset(name for name, state in ledger.metrics.items() if state.paired),
                 counted=ledger.events_at,
                 services=Services(terms.candidate_service, terms.stable_service),
+                early=terms.early,
                 levels=Levels.read(level, terms.held),
             )
             block = blocks.block(snapshot, self._spec, span, problems)

@@ -1,0 +1,58 @@
+"""How often agents are scraped, as their samples show, and what can be known no sooner because of that.
+
+Nobody tells the operator the interval between scrapes; it may be longer than a block, and two pods are
+scraped at different moments. A block in which one arm was scraped and the other was not compares nothing,
+and what it counted would be lost as evidence. So it stays open until both were.
+
+When scrapes come depends on no outcome, so a block that ends by them is as good as one that ends by the
+clock, and growth is taken from raw samples: longer blocks are the same evidence.
+"""
+
+from __future__ import annotations
+
+from itertools import islice, pairwise
+from statistics import median
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from agentrelease.core.series import Series
+
+NEWEST = 8
+"""Samples of each series, from the last back, that show how often it is scraped."""
+
+ROUNDS = 2.0
+"""Intervals in which everybody who can be scraped was, with one attempt lost."""
+
+LONGEST = 300.0
+"""Seconds beyond which nothing measured is about the present any more, however rare scrapes are."""
+
+
+def interval(arms: Iterable[Iterable[Series]]) -> float:
+    """Return the seconds between scrapes of the arm that is scraped least; 0 where nobody knows yet."""
+    return max((median(gaps) for arm in arms if (gaps := _gaps(arm))), default=0.0)
+
+
+def window(arms: Iterable[Iterable[Series]], least: float) -> float:
+    """Return ``least`` seconds, or as many more as it takes until every arm was surely scraped."""
+    return max(least, min(ROUNDS * interval(arms), LONGEST))
+
+
+def awaited(arms: Sequence[Sequence[Series]], start: float, end: float, patience: float) -> bool:
+    """Whether a block ``(start, end]`` stays open, because an arm that may yet be scraped in it was not.
+
+    ``patience`` is seconds that a block may last for that at most.
+    """
+    last = min(ROUNDS * interval(arms), patience)
+    return end - start < last and not all(_scraped(arm, start, end) for arm in arms)
+
+
+def _scraped(arm: Iterable[Series], start: float, end: float) -> bool:
+    return any(start < sample.at <= end for one in arm for sample in reversed(one.samples))
+
+
+def _gaps(arm: Iterable[Series]) -> list[float]:
+    return [
+        newer.at - older.at for one in arm for newer, older in pairwise(islice(reversed(one.samples), NEWEST))
+    ]

@@ -24,10 +24,12 @@ def test_the_interval_is_that_of_the_arm_that_is_scraped_least() -> None:
     assert interval([often]) == 1.0
 
 
-def test_nobody_knows_it_after_one_scrape() -> None:
+def test_nobody_knows_it_after_a_scrape_or_two_which_may_have_a_pause_between() -> None:
     assert interval([]) == 0.0
     assert interval([[], [Series({}, (Sample(5.0, 1.0),))]]) == 0.0
-    assert interval([[Series({}, (Sample(5.0, 1.0), Sample(9.0, 1.0)))]]) == 4.0
+    resumed = [Sample(at, 1.0) for at in (0.0, 900.0, 904.0, 908.0)]
+    assert interval([[Series({}, tuple(resumed[:3]))]]) == 0.0
+    assert interval([[Series({}, tuple(resumed))]]) == 4.0
 
 
 def test_a_lost_scrape_and_how_it_was_before_change_nothing() -> None:

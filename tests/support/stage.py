@@ -462,7 +462,8 @@ class Stage:
                 return
             samples = tuple(Sample(at, value) for at, value in values if self._scraped(labels["release"], at))
             if samples:
-                found.setdefault(name, []).append(Series(labels, samples))
+                whole = len(values) < HOLD * self.scrape  # what is older may have been let go
+                found.setdefault(name, []).append(Series(labels, samples, from_zero=whole))
 
         self._told_by_others(add)
         for (revision, audience), tally in self.tallies.items():

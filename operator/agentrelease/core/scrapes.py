@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 NEWEST = 8
 """Samples of each series, from the last back, that show how often it is scraped."""
 
+ENOUGH = 3
+"""Gaps between samples that show how often somebody is scraped; one may be a pause."""
+
 ROUNDS = 2.0
 """Intervals in which everybody who can be scraped was, with one attempt lost."""
 
@@ -31,7 +34,7 @@ LONGEST = 300.0
 
 def interval(arms: Iterable[Iterable[Series]]) -> float:
     """Return the seconds between scrapes of the arm that is scraped least; 0 where nobody knows yet."""
-    return max((median(gaps) for arm in arms if (gaps := _gaps(arm))), default=0.0)
+    return max((median(gaps) for arm in arms if len(gaps := _gaps(arm)) >= ENOUGH), default=0.0)
 
 
 def window(arms: Iterable[Iterable[Series]], least: float) -> float:

@@ -8,7 +8,7 @@ from agentrelease.core import audience, blocks, pairs
 from agentrelease.core.forecast import Flow, Outlook, outlook
 from agentrelease.core.scrapes import window
 from agentrelease.engine.arms import of_revision
-from agentrelease.engine.measuring import WINDOW, grown
+from agentrelease.engine.measuring import WINDOW, grown, since
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,14 +29,16 @@ def forecast(release: AgentRelease, guarding: Guarding, snapshot: Snapshot) -> t
     if stable is None:
         return ()
     tasks = snapshot.of(blocks.TASKS, release.namespace, release.name)
-    seconds = window([of_revision(tasks, stable.revision)], WINDOW)
-    counts = blocks.recent(snapshot, guarding.spec, release, stable.revision, seconds)
+    theirs = of_revision(tasks, stable.revision)
+    seconds = window([theirs], WINDOW)
+    lately = snapshot.end - since(theirs, 0.0, snapshot, seconds)
+    counts = blocks.recent(snapshot, guarding.spec, release, stable.revision, lately)
     rates = {
         name: (count.x + expected * PRIOR) / (count.n + PRIOR)
         for name, (count, expected) in _with_expected(guarding.plan, counts).items()
     }
     external, internal = (
-        _pace(tasks, snapshot.end, seconds, whose) for whose in (audience.EXTERNAL, audience.INTERNAL)
+        _pace(tasks, snapshot, seconds, whose) for whose in (audience.EXTERNAL, audience.INTERNAL)
     )
     return outlook(
         release.spec.phases,
@@ -53,11 +55,12 @@ def _paired(release: AgentRelease, guarding: Guarding, snapshot: Snapshot) -> fr
     )
 
 
-def _pace(series: tuple[Series, ...], end: float, seconds: float, whose: str) -> float:
+def _pace(series: tuple[Series, ...], snapshot: Snapshot, seconds: float, whose: str) -> float:
     """Return the agent's tasks a second in one audience; of an agent that is new, since it is known."""
-    known = end - min((one.samples[0].at for one in series), default=end)
+    known = min((one.samples[0].at for one in series), default=snapshot.end)
     mine = tuple(one for one in series if audience.belongs(one, whose))
-    return (grown(mine, end - seconds, end) or 0.0) / min(seconds, max(known, 1.0))
+    start = max(known, since(mine, 0.0, snapshot, seconds))
+    return (grown(mine, start, snapshot.end) or 0.0) / max(snapshot.end - start, 1.0)
 
 
 def _with_expected(plan: Plan, counts: Mapping[str, Count]) -> dict[str, tuple[Count, float]]:

@@ -22,13 +22,23 @@ if TYPE_CHECKING:
     from agentrelease.api.vocabulary import Autonomy
     from agentrelease.core.exposure import Exposure
     from agentrelease.core.in_effect import Kind
+    from agentrelease.core.ledger import Ledger
     from agentrelease.core.series import Series, Snapshot
 
 WINDOW = 15.0
-"""Seconds over which the traffic share is measured, where agents are scraped often enough."""
+"""Seconds over which the traffic share is measured, where scrapes and requests are frequent enough."""
+
+LONGEST = 300.0
+"""And where they are not, at most."""
+
+ENOUGH = 100.0
+"""Tasks of both arms that show a share."""
 
 LATELY = 2.0
 """Seconds in which a candidate's traffic shows that it has not ended, likewise."""
+
+SILENT = 10.0
+"""Tasks that would have come in a silence which is no chance: the risk is e to the minus that."""
 
 SURE = 4.0
 """Standard deviations by which a measured share may miss the intended one."""
@@ -41,18 +51,25 @@ TURNS = 10.0
 
 
 def measure(
-    release: AgentRelease, candidate: Candidate, spec: GuardrailPolicySpec | None, snapshot: Snapshot
+    release: AgentRelease,
+    candidate: Candidate,
+    spec: GuardrailPolicySpec | None,
+    snapshot: Snapshot,
+    ledger: Ledger | None,
 ) -> Measured:
-    """Return what is seen of the candidate, and why that does not fit the intent."""
+    """Return what is seen of the candidate, and why that does not fit the intent.
+
+    ``ledger`` is what the phase has shown before; ``None`` outside of one.
+    """
     exposure = intent.exposure(release)
     stable = release.status.stable
     series = _tasks(release, candidate, snapshot)
     scraped = judged_arms(release, candidate, snapshot)
     seconds, every = scrapes.window(scraped, WINDOW), scrapes.interval(scraped)
-    # growth counts from the scrape before, which must not be of another exposure
-    start = max(candidate.confirmed_at + every, snapshot.end - seconds)
     whose = audience.of_candidate(exposure, release.spec.phases)
     counted = tuple(one for one in series if audience.belongs(one, whose))
+    # growth counts from the scrape before, which must not be of another exposure
+    start = since(counted, candidate.confirmed_at + every, snapshot, seconds)
     mine = grown(of_revision(counted, candidate.revision), start, snapshot.end)
     theirs = grown(of_revision(counted, stable.revision), start, snapshot.end) if stable else None
     if spec is not None and stable is not None and exposure.weight > 0:
@@ -79,11 +96,33 @@ def measure(
         reporting=any(snapshot.at - one.newest <= seconds for one in info),
         disagreement=_skewed(release, candidate, snapshot, seconds)
         or _disagreement(exposure, candidate, levels)
-        or ("" if mine or not exposure.reached else _unreached(whose, all_of_it))
+        or (
+            _unreached(whose, all_of_it)
+            if exposure.reached and not mine and not _usual(ledger, candidate, start, snapshot.end)
+            else ""
+        )
         or (_missed(exposure, (mine, theirs), together) if stable else ""),
         at=snapshot.at,
         seconds=max(0.0, snapshot.end - start),
     )
+
+
+def since(series: tuple[Series, ...], earliest: float, snapshot: Snapshot, seconds: float) -> float:
+    """Return since when to measure: the last ``seconds``, or as many more as it takes to see enough tasks."""
+    earliest = max(earliest, snapshot.since, snapshot.end - max(LONGEST, seconds))
+    while (start := max(earliest, snapshot.end - seconds)) > earliest:
+        if (grown(series, start, snapshot.end) or 0.0) >= ENOUGH:
+            break
+        seconds *= 2.0
+    return start
+
+
+def _usual(ledger: Ledger | None, candidate: Candidate, start: float, end: float) -> bool:
+    """Whether nobody asked the candidate in ``(start, end]`` by chance, as seldom as it is asked."""
+    begun = candidate.confirmed_at and start < end
+    states = ledger.metrics.values() if ledger is not None and begun else ()
+    tasks = max((sum(s.candidate.n for s in state.strata.values()) for state in states), default=0.0)
+    return tasks > 0 and tasks / max(end - candidate.confirmed_at, 1.0) * (end - start) < SILENT
 
 
 def _sent(

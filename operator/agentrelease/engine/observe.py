@@ -84,20 +84,21 @@ def observe(
         return _watched(release, guarding, snapshot, why, alarm)
     if snapshot is None or snapshot.problem:
         return _unseen(snapshot, why)
-    measured = measure(release, candidate, guarding.spec if guarding else None, snapshot)
+    running = candidate.stage is Stage.RUNNING
+    begun = (regained or ledger_of(release, guarding.plan, snapshot.end)) if guarding and running else None
+    measured = measure(release, candidate, guarding.spec if guarding else None, snapshot, begun)
     if guarding is None:
         return Observed(None, None, measured, why)
     evaluations = _evaluations(release, guarding.plan, snapshot)
     known = offline.Runs(candidate.revision, stable.revision if stable else "", evaluations)
     blind = why or _boundless(release, guarding.plan, known) or stale(release, candidate, guarding, snapshot)
-    if candidate.stage is not Stage.RUNNING:
+    if begun is None:
         outlook = forecast(release, guarding, snapshot)
         wants = history_of(release, guarding.plan.grid, snapshot.end)
         return Observed(None, None, measured, blind, outlook, wants, evaluations)
     problems = (blind,) if blind else unscraped(release, candidate, snapshot)
     problems += untold(release, candidate, guarding.spec, snapshot)
     problems += unrouted(release, candidate, guarding.spec, snapshot)
-    begun = regained or ledger_of(release, guarding.plan, snapshot.end)
     course = course_of(release, guarding.policy, begun, regained=regained is not None)
     ledger, course = absorbed(release, candidate, guarding, snapshot, problems, begun, course)
     levels = permitted.of_candidate(intent.exposure(release), candidate)

@@ -109,6 +109,19 @@ def test_harm_is_worse_than_stables_worst_hour_and_safe_is_better_than_its_usual
     assert plain.tolerance.rate == pytest.approx(0.1, rel=1e-3)
 
 
+@pytest.mark.parametrize("bounded", [True, False])
+def test_only_what_can_go_wrong_once_a_task_is_tested_as_yes_or_no(bounded: bool):
+    """Three bad events a task: a share would be cut to one, a rate is what it is."""
+    cell = Cell(Count(10, 30), Count(100, 10))
+    found = against_reference(guardrail(bounded=bounded), "", cell, Concurrent(), 0.1)
+    capped = against_reference(
+        guardrail(bounded=bounded), "", Cell(Count(10, 10), Count(100, 10)), Concurrent(), 0.1
+    )
+    assert found is not None
+    assert capped is not None
+    assert (found.harm() == capped.harm()) is bounded
+
+
 # ---- pairs -----------------------------------------------------------------------------------------------
 
 

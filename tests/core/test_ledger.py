@@ -138,6 +138,22 @@ def test_history_that_comes_late_leaves_the_half_pair_that_the_ledger_waits_with
     assert late.origin == "replayed"
 
 
+def test_history_that_comes_late_is_worth_what_it_would_have_been_in_time() -> None:
+    made = plan()
+    history = [
+        Block(60.0 * n, 60.0 * n + 60.0, {"failures": {"a": Cell(None, Count(570, 114))}}) for n in range(5)
+    ]
+    own = [
+        block(5 + n, {"failures": {"a": ((30, 3), (570, 57)), "b": ((30, 3), (570, 0))}}) for n in range(7)
+    ]
+    late = absorbed(made, own, ledger=Ledger.new(made, 300.0)).warmed(made, history, "late")
+    early = absorbed(made, own, ledger=Ledger.new(made, 300.0).warmed(made, history, "early"))
+    for key in ("a", "b"):
+        after, before = (one.metrics["failures"].strata[key].past for one in (late, early))
+        assert after.n == pytest.approx(before.n, rel=1e-3)
+        assert after.x == pytest.approx(before.x, rel=1e-3)
+
+
 def test_a_new_phase_forgets_safety_and_samples_and_remembers_harm(steady) -> None:
     made = plan(required=("tier=high",))
     before = absorbed(made, [block(n, {"failures": {"tier=high": ((30, 5), (570, 57))}}) for n in range(20)])
@@ -222,10 +238,11 @@ def test_a_latecomer_with_little_stake_never_lifts_the_evidence_in_later_epochs(
 
 @pytest.mark.parametrize("candidate", [(300, 20), (300, 90)])
 def test_dispersion_divides_all_evidence_alike(candidate: tuple[float, float]) -> None:
-    made, tempered = plan(required=("",)), plan(required=("",), phi={"failures": 2.0})
+    one = guardrail(ceiling=0.2)
+    made, tempered = plan(one, required=("",)), plan(one, required=("",), phi={"failures": 2.0})
     one = block(0, {"failures": {"": (candidate, (5700, 570))}})
     plain, divided = absorbed(made, [one]).metrics["failures"], absorbed(tempered, [one]).metrics["failures"]
-    for name in ("pooled", "safe"):
+    for name in ("pooled", "safe", "bound"):
         fresh = absorbed(made, [block(0, {})]).metrics["failures"]
         gains = zip(getattr(plain, name), getattr(divided, name), getattr(fresh, name), strict=True)
         assert all(half - zero == pytest.approx((full - zero) / 2, abs=2) for full, half, zero in gains)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from math import e, isclose, log, log10
 
 import pytest
-from tests.core.conftest import absorbed, block, guardrail, plan
+from tests.core.conftest import absorbed, block, event, guardrail, plan
 
 from agentrelease.core import words
 from agentrelease.core.assess import Requirements, assess
 from agentrelease.core.contrast import Pairs
-from agentrelease.core.evidence import Count
+from agentrelease.core.evidence import Block, Cell, Count, Paired
 from agentrelease.core.grounds import Seen
 from agentrelease.core.guardrails import Margin, MetricVerdict
 
@@ -46,6 +46,42 @@ def test_evidence_and_its_bounds_are_said_as_powers_of_ten(steady) -> None:
     assert found.safe_evidence >= found.safe_bound
     assert found.harm_evidence < found.harm_bound
     assert found.verdict is MetricVerdict.PASS
+
+
+def test_a_metric_is_breached_where_the_evidence_that_is_shown_reaches_the_bound_that_is_shown() -> None:
+    made, seen = plan(), set()
+    for minutes in range(1, 40):
+        one = line(made, [block(n, {"failures": {"": ((30, 6), (570, 57))}}) for n in range(minutes)])
+        breached = one.verdict is MetricVerdict.HARM
+        assert breached is (one.harm_evidence >= one.harm_bound)
+        seen.add(breached)
+    assert seen == {True, False}
+
+
+def test_before_any_task_there_is_no_estimate_and_no_interval() -> None:
+    found = line(plan(), [block(0, {})])
+    assert (found.estimate, found.interval) == (None, None)
+    assert (found.candidate, found.stable, found.compared) == (Count(0, 0), Count(0, 0), "")
+
+
+def test_a_line_says_whether_pairs_or_arms_were_compared_where_it_could_be_either() -> None:
+    made = plan(guardrail(pairs="completion"))
+    pairs = Block(0.0, 60.0, {"failures": {"": Cell(Count(300, 30), Count(300, 30), both=20)}})
+    arms = block(0, {"failures": {"": ((300, 30), (300, 30))}})
+    for one, said in ((pairs, "pairs"), (arms, "arms")):
+        ledger = absorbed(made, [one], Paired())
+        (found,) = assess(made, ledger, ledger.through + 1.0, Requirements()).metrics
+        assert found.compared == said
+    assert line(plan(), [arms]).compared == ""
+
+
+def test_events_are_counted_and_have_no_evidence_that_grows() -> None:
+    made = plan(guardrail(), event())
+    ledger = absorbed(made, [block(0, {}, events={"forbidden": 2})])
+    found = assess(made, ledger, ledger.through + 1.0, Requirements()).metrics[1]
+    assert (found.candidate, found.stable, found.estimate) == (Count(0, 2), Count(0, 0), None)
+    evidence = found.harm_evidence, found.harm_bound, found.safe_evidence, found.safe_bound, found.needed
+    assert evidence == (0.0,) * 5
 
 
 @pytest.mark.parametrize(
@@ -99,3 +135,28 @@ def test_a_stratum_that_is_only_watched_says_no_evidence_of_safety() -> None:
     assert [(one.stratum, one.safe_evidence, one.needed) for one in strata] == [
         ("tier=high", 0.0, 0.0), ("tier=low", 0.0, 0.0),
     ]  # fmt: skip
+
+
+def test_a_group_that_must_pass_shows_its_worst_stratum_and_passes_when_it_needs_no_more() -> None:
+    made = plan(guardrail(max_harm_stratum=Margin(1.0, 0.1)), required=("tier=high",))
+    cells = {
+        "failures": {
+            "kind=a,tier=high": ((20, 2), (570, 57)),
+            "kind=b,tier=high": ((20, 3), (570, 57)),
+            "tier=low": ((20, 2), (570, 57)),
+        }
+    }
+    verdicts = []
+    for minutes in (1, 20):
+        ledger = absorbed(made, [block(n, cells) for n in range(minutes)])
+        lines = assess(made, ledger, ledger.through + 1.0, Requirements()).metrics
+        (group,) = (one for one in lines if one.stratum == "tier=high")
+        assert (group.verdict is MetricVerdict.PASS) == (group.needed == 0)
+        assert group.candidate.n == 40 * minutes
+        verdicts.append(group.verdict)
+        bad, good = (
+            next(one.harm_evidence for one in lines if one.stratum == f"kind={kind},tier=high")
+            for kind in "ba"
+        )
+        assert group.harm_evidence == bad > good
+    assert verdicts == [MetricVerdict.COLLECTING, MetricVerdict.PASS]

@@ -79,3 +79,12 @@ def test_one_task_in_an_arm_counts() -> None:
     assert (one.estimate, one.weight) == (1.0, 0.5)
     assert one.radius(0.05, 1.0) < inf
     assert Spread(0.1, 0.4, 0.1).estimate == pytest.approx(0.25)
+
+
+def test_pairs_differ_by_those_that_one_side_alone_was_bad_in() -> None:
+    """Of 40 pairs 6 are bad in the candidate alone, 2 in stable alone; a pair is half a task in each arm."""
+    pairs = Spread().after(Cell(Count(40, 10), Count(40, 6), both=4), 0.2, Concurrent())
+    assert (pairs.estimate, pairs.weight) == (0.1, 20.0)
+    assert pairs.variation == pytest.approx(8 / 4)
+    arms = Spread().after(Cell(Count(40, 10), Count(40, 6)), 0.2, Concurrent())
+    assert pairs.radius(0.05, 1.0) < arms.radius(0.05, 1.0), "what both find hard is no doubt"

@@ -40,12 +40,23 @@ def test_alternatives_are_worse_than_the_boundary_and_never_certain():
     assert harmful(2.0, 150.0) > 2.0, "cost may be more than one a task"
 
 
+@pytest.mark.parametrize("boundary", [0.001, 0.02, 0.3])
+@pytest.mark.parametrize("horizon", [150.0, 600.0, 2400.0])
+def test_an_alternative_is_proven_by_about_as_many_tasks_as_it_is_chosen_for(boundary, horizon):
+    """A proof takes six nats: that many tasks at the Kullback-Leibler divergence of a Poisson rate."""
+    rate = harmful(boundary, horizon)
+    tasks = 6.0 / (rate * log(rate / boundary) - (rate - boundary))
+    assert 0.7 < tasks / horizon < 1.4
+
+
 def test_sums_and_means_of_logarithms():
     assert isclose(add(log(2), log(3)), log(5))
     assert isclose(add(log(3), log(2)), log(5))
     assert (add(NOTHING, 1.0), add(1.0, NOTHING), add(NOTHING, NOTHING)) == (1.0, 1.0, NOTHING)
     assert isclose(total([log(1), log(2), log(4)]), log(7))
     assert total([]) == total([NOTHING, NOTHING]) == -inf
+    assert total([NOTHING, 2.0]) == 2.0
+    assert isclose(total([-1000.0, 1000.0]), 1000.0)
     assert isclose(mean([log(2), log(4)]), log(3))
     assert isclose(total([1000.0, 1000.0]), 1000.0 + log(2)), "beyond what a float can hold by itself"
 

@@ -6,8 +6,10 @@ import json
 from typing import Any
 
 import pytest
+from tests.core.test_succession import having
 from tests.support.situations import NOW, judged, standing, with_
 
+from agentrelease.api.status import Transition
 from agentrelease.core.decision import decide
 from agentrelease.core.explanation import explain
 from agentrelease.core.record import Unreadable, inputs_of, outcome_of
@@ -33,6 +35,13 @@ def test_the_rules_are_named_in_order_and_end_with_the_one_that_decided(changed:
     assert (last.step.move, last.step.cause) == (written["outcome"]["move"], written["outcome"]["cause"])
     assert all(one.step != last.step for one in passed)
     assert all(one.rule.replace(" ", "").isalpha() for one in found.considered)
+
+
+def test_a_decision_comes_out_again_whatever_was_done_before_it() -> None:
+    """The log is the history: a record carries what its decision added, and not what came before."""
+    before = Transition(at="then", phase="quarter", revision="support-1", from_="5 %", to="Enter: half")
+    written = entry(release=having(standing(), history=[before]).release)
+    assert explain(written).reproduced
 
 
 def test_a_part_that_was_written_otherwise_is_named() -> None:

@@ -71,6 +71,12 @@ def test_who_waits_behind_a_refusal_is_rolled_back_and_who_serves_in_spite_of_on
     assert told(having(s, refused=[out])).phase == "Promoted"
     served = out.model_copy(update={"digest": stable.digest})
     assert told(having(s, refused=[served])).phase == "Promoted"
+    other = out.model_copy(update={"digest": "sha256:other"})
+    assert told(having(waiting, refused=[other, out])).phase == "RolledBack"
+    assert told(having(replace(waiting, leading=False), refused=[other])).phase == "Promoted"
+    mine = out.model_copy(update={"digest": standing().desired.digest})
+    again = with_(having(standing(), refused=[mine]), {"closed": "Friday"})
+    assert told(again).phase == "half", "who was let in again is where it is"
     assert reporting.phase_word(ReleaseStatus()) == "Pending"
 
 
@@ -94,6 +100,7 @@ def test_exposure_is_told_as_intended_as_written_and_as_measured() -> None:
     assert (unread.live, unread.measured) == (None, None)
 
 
+SESSIONS = {"rollback": {"sessions": {"header": "x-revision", "answers": "drain", "drainFor": "120s"}}}
 CONDITIONS = {
     "in a phase": (standing(), "Reconciling", ("True", "PhaseEntered", None)),
     "in a phase, ready": (standing(), "Ready", ("False", "PhaseEntered", None)),
@@ -138,6 +145,10 @@ CONDITIONS = {
     ),
     "withdrawing": (
         standing(**WITHDRAWING), "RollbackIncomplete", ("True", "RollbackIncomplete", None),
+    ),
+    "draining": (
+        standing(spec=SESSIONS, **WITHDRAWING, drainUntil=NOW + 60.0),
+        "RollbackIncomplete", ("False", "Draining", None),
     ),
     "not withdrawing": (standing(), "RollbackIncomplete", ("False", "NoRollback", "")),
     "kept": (standing(), "EvidenceKept", ("True", "Kept", "")),
@@ -208,6 +219,7 @@ def test_numbers_of_a_metric_are_those_of_the_judgement() -> None:
     assert found.needed is not None
     assert report.needed <= found.needed < report.needed + 1
     assert reporting._metric(replace(report, needed=inf)).needed is None
+    assert len(reporting._metric(replace(report, why="x" * 600)).why) == 512, "more is not accepted"
 
 
 def test_what_was_judged_is_not_the_judgement_of_what_begins() -> None:

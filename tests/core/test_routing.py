@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -82,20 +83,29 @@ def test_all_that_are_missing_are_found_when_none_is_on_its_way_at_the_start(mis
     assert sum(one.candidate for one in grown.values()) == missing
 
 
-def test_what_was_on_its_way_when_the_block_began_is_no_debt_of_it() -> None:
-    at = [10.0 + n for n in range(10)] + [57.0, 58.0, 59.0] + [80.0 + n for n in range(10)]
+@pytest.mark.parametrize("first", [55.5, 57.0])
+def test_what_was_on_its_way_when_the_block_began_is_no_debt_of_it(first: float) -> None:
+    at = [10.0 + n for n in range(10)] + [first + n for n in range(3)] + [80.0 + n for n in range(10)]
     lost = [False] * 10 + [True] * 3 + [False] * 10
     both = routing.paths(snapshot(at, lost, 1), SPEC, span(60.0))[routing.ROUTED][""]
     _, grown = follow({}, {"": both}, 0)
     assert grown == {}
 
 
-def test_what_goes_missing_in_a_block_is_found_whatever_came_before() -> None:
-    at = [10.0 + n for n in range(20)] + [80.0 + n for n in range(5)]
+@pytest.mark.parametrize("last", [29.0, 55.5])
+def test_what_goes_missing_in_a_block_is_found_whatever_came_before(last: float) -> None:
+    at = [last - 19 + n for n in range(20)] + [80.0 + n for n in range(5)]
     lost = [False] * 20 + [True] * 5
     both = routing.paths(snapshot(at, lost, 1), SPEC, span(60.0))[routing.ROUTED][""]
     _, grown = follow({}, {"": both}, 0)
     assert {key: one.candidate for key, one in grown.items()} == {"": 5}
+
+
+def test_where_all_requests_become_tasks_none_is_missing_however_coarse_the_grid() -> None:
+    at = [50.0 + n for n in range(60)]
+    both = routing.paths(snapshot(at, [False] * 60, 1), SPEC, replace(span(60.0), step=15.0))
+    _, grown = follow({}, both[routing.ROUTED], 0)
+    assert grown == {}
 
 
 def test_exposures_are_first_tries_sent():
@@ -124,7 +134,24 @@ def test_a_process_that_is_silent_for_a_minute_holds_nothing_up_any_more():
 
     assert found(END - 1.0) == len(sent)
     assert found(END - 50.0) == sum(at < END - 50.0 - routing.GRACE for at in sent)
+    assert found(END - 60.0) == sum(at < END - 60.0 - routing.GRACE for at in sent)
     assert found(END - 61.0) == len(sent)
+
+
+def test_where_no_process_speaks_any_more_what_was_sent_a_minute_ago_lacks_a_task() -> None:
+    """Later ones may have begun untold; a process that was scraped a single time speaks like others."""
+    sent = [float(at) for at in range(40, 80)]
+
+    def found(*told: float) -> float:
+        quiet = Series({"release": "new"}, tuple(Sample(at, 0.0) for at in told))
+        made = snapshot(sent, [True] * len(sent), 1)
+        made = replace(made, series={STARTED: {("shop", "support"): (quiet,)}})
+        (paths,) = routing.paths(made, SPEC, span())["router"].values()
+        return paths.candidate[-1]
+
+    before = END - routing.RECENT - routing.GRACE
+    assert found(0.0, 10.0) == found(10.0) == sum(at < before for at in sent)
+    assert found(END - 50.0) == sum(at < END - 50.0 - routing.GRACE for at in sent)
 
 
 def test_the_routers_counters_and_labels_are_the_policys() -> None:
@@ -185,6 +212,12 @@ def test_a_policy_without_a_counter_of_retries_takes_none_off() -> None:
     plain = SPEC.model_copy(update={"router": router})
     made = snapshot([10.0, 20.0], [False] * 2, 1, again=3)
     assert routing.sent(made, plain, ("shop", "green"), 0.0, END) == 5.0
+    assert routing.sent(made, SPEC, ("shop", "green"), 0.0, END) == 2.0
+
+
+def test_a_counter_of_retries_that_never_counted_takes_none_off() -> None:
+    made = snapshot([10.0, 20.0], [False] * 2, 1)
+    made = replace(made, routed=made.routed | {"again": ()})
     assert routing.sent(made, SPEC, ("shop", "green"), 0.0, END) == 2.0
 
 

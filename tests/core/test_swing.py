@@ -66,6 +66,7 @@ def test_clusters_are_no_swing() -> None:
     rng = np.random.default_rng(1)
     counts = {ago: Count(600.0, 5.0 * x) for ago, x in enumerate(rng.poisson(12, WEEK))}
     assert highest(counts, phi=5.0) < 1.1 * 0.1 < highest(counts)
+    assert highest(week(), phi=5.0) > highest(week()), "what is less well known may be higher"
 
 
 @pytest.mark.parametrize("bad_days", [1, 2, 3])
@@ -82,6 +83,19 @@ def test_little_is_made_of_little() -> None:
     assert short == pytest.approx(0.16, rel=0.03), "a day that has only begun is all there is"
     later = {ago: Count(6000, 600) for ago in range(DAY)} | {DAY: Count(6000, 5000)}
     assert highest(later) < 0.11, "one hour of a day is no day"
+    assert highest({0: Count(0, 0), 1: Count(1000, 100)}) == pytest.approx(0.1), "nobody asked in that hour"
+    assert highest({0: Count(1000, 1)}) == pytest.approx(0.001), "one is not none"
+
+
+def test_half_a_day_is_one_of_several_and_less_is_not() -> None:
+
+    def found(newest: int, before: int) -> float:
+        """Both days are known in so many hours; the day before was bad in one of them."""
+        known = [*range(newest), *range(DAY, DAY + before)]
+        return highest({ago: Count(6000, 3000 if ago == DAY else 600) for ago in known})
+
+    assert found(11, 12) > 0.3, "the day before is the only whole one"
+    assert found(12, 11) < 0.2
 
 
 def served(record: Frozen, rates: list[float], n: int = 3000) -> Verdict:

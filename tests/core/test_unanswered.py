@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentrelease.core.evidence import MAX_STRATA, OTHER, Cell, Count, Paths
+from agentrelease.core.evidence import LONGEST_KEY, MAX_STRATA, OTHER, Cell, Count, Paths
 from agentrelease.core.guardrails import Kind
 from agentrelease.core.unanswered import Grown, Mark, Marks, follow, joined
 
@@ -55,6 +55,12 @@ def test_labels_that_agents_choose_do_not_swell_the_marks():
     marks, grown = follow({}, paths, 0)
     assert len(marks) == MAX_STRATA + 1
     assert grown[OTHER] == Grown(4, 4)
-    again, _ = follow(marks, paths, 0)
+    again, more = follow(marks, paths, 0)
     assert again.keys() == marks.keys()
+    assert more == grown, "who has a mark keeps it"
     assert follow({}, dict(list(paths.items())[:MAX_STRATA]), 0)[0].keys() == set(list(paths)[:MAX_STRATA])
+
+
+def test_a_label_that_is_too_long_is_gathered_even_where_it_is_the_only_one():
+    paths = {"x" * LONGEST_KEY: Paths((0.0, 1.0), None), "y" * (LONGEST_KEY + 1): Paths((0.0, 2.0), None)}
+    assert follow({}, paths, 0)[1] == {"x" * LONGEST_KEY: Grown(1, 0), OTHER: Grown(2, 0)}

@@ -140,3 +140,11 @@ def test_it_is_raised_from_the_moment_that_agents_have_taken_it_up_and_no_higher
     assert step(watched(None, "suggestion-only", watch=just))[0] is Move.RAISE_STABLE
     top = standing().release.spec.phases[-1].autonomy
     assert step(watched(None, str(top), watch=LOWERED)) == (Move.KEEP, "Promoted", None)
+
+
+def test_the_watch_ends_at_the_end_of_its_time() -> None:
+    s = watched()
+    lasts = s.release.spec.watch.duration.seconds
+    for since, ended in ((NOW - lasts + 1.0, False), (NOW - lasts, True)):
+        after = decide(having(s, watch=WATCH.model_copy(update={"since": since})), NOW)
+        assert (after.status.watch is None) is ended

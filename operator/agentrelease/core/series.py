@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 Target = tuple[str, str]
 """A scrape target by ``job`` and ``instance``."""
 
-SLACK = 0.001
-"""Seconds by which sample times are compared; Prometheus rounds them to milliseconds."""
-
 
 @dataclass(frozen=True, slots=True)
 class Series:

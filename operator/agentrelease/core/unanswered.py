@@ -22,14 +22,14 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from agentrelease.core.evidence import LONGEST_KEY, MAX_STRATA, OTHER, Cell, Count
+from agentrelease.core.evidence import LONGEST_KEY, MAX_STRATA, OTHER, Cell, Count, Paths
 from agentrelease.core.guardrails import Kind
 from agentrelease.core.rounding import exact
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from agentrelease.core.evidence import Path, Paths
+    from agentrelease.core.evidence import Path
 
 
 class Mark(NamedTuple):
@@ -51,8 +51,8 @@ class Marks:
 class Grown:
     """Tasks of a block whose deadline has passed without an outcome, by arm."""
 
-    candidate: float = 0.0
-    stable: float = 0.0
+    candidate: float
+    stable: float
 
 
 def follow(
@@ -122,7 +122,7 @@ def _few(kept: Collection[str], paths: Mapping[str, Paths]) -> Mapping[str, Path
         return paths
     own = {key: both for key, both in paths.items() if key not in rest}
     gathered = [paths[key] for key in sorted(rest)]
-    return {**own, OTHER: type(gathered[0])(*(_sum([getattr(p, arm) for p in gathered]) for arm in _ARMS))}
+    return {**own, OTHER: Paths(*(_sum([getattr(p, arm) for p in gathered]) for arm in _ARMS))}
 
 
 _ARMS = ("candidate", "stable")

@@ -109,7 +109,7 @@ class Past:
     candidate: str
     blocks: tuple[Block, ...]
     said: str
-    read: tuple[float, float] = (0.0, 0.0)
+    read: tuple[float, float]
     days: Days | None = None
 
 

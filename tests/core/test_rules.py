@@ -12,7 +12,7 @@ from tests.support.stage import SPEC
 
 from agentrelease.api.status import Outcome, Stage
 from agentrelease.api.vocabulary import Action, Autonomy
-from agentrelease.core import intent
+from agentrelease.core import edits, intent
 from agentrelease.core.decision import Direction, decide
 from agentrelease.core.exposure import NOTHING
 from agentrelease.core.situation import Desired, Live, Measured, Situation
@@ -387,6 +387,25 @@ def test_where_stables_traffic_ends_it_is_said_what_is_known_of_its_days() -> No
     phases[HALF + 1] |= {"weight": 90}
     less = decide(standing(spec={"phases": phases}), NOW).step.reason
     assert "record" not in less
+
+
+def test_where_stable_serves_nobody_any_more_its_days_are_not_said_again() -> None:
+    of_all = edits.granted(standing().release, HALF + 1, rises=True).model_dump(by_alias=True)
+    all_ = standing(phaseIndex=HALF + 1, phaseName="all", granted=of_all)
+    assert intent.exposure(all_.release).weight == 100.0
+    found = decide(all_, NOW).step
+    assert (found.move, found.phase) == (Move.ENTER, HALF + 2)
+    assert "record" not in found.reason
+
+
+def test_a_hold_says_what_it_waits_for() -> None:
+    waits = with_(standing(spec=overdue("requireApproval")), {"approval": "nobody approved"})
+    said = decide(waits, NOW).step.reason
+    assert said.startswith("phase half was not decided within 60s")
+    assert said.endswith("; nobody approved")
+    assert decide(standing(spec=overdue("requireApproval")), NOW).step.reason in said
+    unread = decide(with_(standing(), {"live": {"exposure": None}}), NOW).step.reason
+    assert unread == "a lever could not be read"
 
 
 def test_what_nobody_raised_is_no_drift_and_what_somebody_raised_is_said_in_numbers() -> None:

@@ -350,3 +350,36 @@ def test_a_stratum_that_falls_alone_is_over_with_its_lease_for_agents_report_the
         found = apply(s.release, s, keep, at).candidate
         assert found is not None
         assert [one.autonomy for one in found.permitted_strata] == strata
+
+
+def test_what_is_given_back_is_judged_on_a_fresh_window() -> None:
+    s = standing(autonomyCap="suggestion-only", toolsCut=1, interventions=2)
+    found = after(s, Step(Move.GIVE_BACK, "WayBackEarned", "")).candidate
+    assert found is not None
+    assert (found.autonomy_cap, found.tools_cut, found.interventions) == (None, 1, 2)
+    assert (found.confirmed_at, found.active_seconds) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(("cause", "asked"), [("ApprovalRequired", True), ("Collecting", False)])
+def test_who_has_asked_for_an_approval_once_does_not_ask_again(cause: str, asked: bool) -> None:
+    first = after(standing(), Step(Move.KEEP, cause, "")).candidate
+    assert first is not None
+    assert first.approval_asked is asked
+    again = after(standing(approvalAsked=True), Step(Move.KEEP, "Collecting", "")).candidate
+    assert again is not None
+    assert again.approval_asked
+
+
+@pytest.mark.parametrize(
+    ("recalled", "cause", "kept"),
+    [
+        (True, "GuardrailBreached", "it broke"),
+        (True, "RollbackOrdered", ""),
+        (False, "GuardrailBreached", ""),
+    ],
+)
+def test_who_comes_back_because_of_a_breach_remembers_what_it_was(recalled, cause: str, kept: str) -> None:
+    s = replace(having(standing(), candidate=None), recalled=recalled)
+    found = after(s, Step(Move.START, cause, "it broke")).candidate
+    assert found is not None
+    assert found.reason == kept

@@ -6,7 +6,7 @@ import pytest
 from tests.core.conftest import absorbed, block, event, guardrail, plan
 
 from agentrelease.api.vocabulary import Autonomy
-from agentrelease.core.evidence import Block, Cell, Concurrent, Count
+from agentrelease.core.evidence import Absolute, Block, Cell, Concurrent, Count, Frozen, Paired, Recorded
 from agentrelease.core.ledger import Ledger
 from agentrelease.core.wealth import UNIT, Onset, StratumState, plug_in
 
@@ -60,3 +60,44 @@ def test_an_arm_that_is_unknown_changes_no_count_and_no_bet():
     before, after = known.metrics["failures"], later.metrics["failures"]
     assert (after.pooled, after.safe) == (before.pooled, before.safe)
     assert after.known_at == before.known_at
+
+
+def pair(n: float, mine: float, theirs: float, both: float) -> Cell:
+    return Cell(Count(n, mine), Count(n, theirs), both=both)
+
+
+def test_a_metric_is_compared_in_pairs_from_the_first_stratum_that_has_any():
+    made = plan(required=())
+    known = absorbed(made, [Block(0.0, 60.0, {"failures": {"a": pair(50, 5, 5, 4)}})], Paired())
+    some = {"failures": {"a": pair(50, 5, 5, 4), "b": Cell(Count(9, 1), Count(9, 1))}}
+    more = absorbed(made, [Block(60.0, 120.0, some)], Paired(), known).metrics["failures"]
+    assert more.paired is True
+    assert more.strata["a"].candidate == Count(100, 10), "the same kind of evidence goes on"
+
+
+def test_what_pairs_have_shown_in_the_phase_is_expected_of_the_next_ones():
+    """Two agents that fail alike disagree seldom: a few disagreements more are then the more surprising."""
+    made, evidence = plan(), []
+    for both in (30.0, 0.0):
+        alike = {"failures": {"": pair(300, 30, 30, both)}}
+        learned = absorbed(made, [Block(60.0 * n, 60.0 * n + 60.0, alike) for n in range(3)], Paired())
+        last = Block(180.0, 240.0, {"failures": {"": pair(300, 45, 30, 30)}})
+        after = absorbed(made, [last], Paired(), learned)
+        evidence.append(after.metrics["failures"].pooled[0] - learned.metrics["failures"].pooled[0])
+    assert evidence[0] > evidence[1]
+
+
+def test_without_stable_a_metric_is_known_where_one_stratum_of_it_is():
+    cells = {"failures": {"a": Cell(Count(30, 3)), "b": Cell(None, Count(30, 3))}}
+    ledger = absorbed(plan(guardrail(ceiling=0.3)), [Block(0.0, 60.0, cells)], Absolute())
+    assert ledger.metrics["failures"].known_at == 60.0
+
+
+@pytest.mark.parametrize("comparison", [Frozen({"failures": {"": Recorded(Count(900, 90))}}), Concurrent()])
+def test_of_tasks_from_before_the_phase_stables_rate_is_learned_where_there_is_any(comparison):
+    stable = Count(570, 114) if comparison == Concurrent() else None
+    early = Block(0.0, 60.0, {"failures": {"": Cell(Count(30, 9), stable)}}, early=True)
+    after = absorbed(plan(), [early], comparison).metrics["failures"].strata[""]
+    assert after.past == (stable or Count(0, 0))
+    assert max(after.harm) > 0
+    assert after.candidate == Count(0, 0)

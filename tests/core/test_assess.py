@@ -116,13 +116,13 @@ def test_one_forbidden_action_is_enough_whatever_the_rest_says(steady) -> None:
 def test_an_event_line_says_what_was_seen_and_since_when_nothing_was() -> None:
     made = plan(event("forbidden", when_autonomy=frozenset({Autonomy.OBSERVE})))
     clean = absorbed(made, [block(9, {}, events={"forbidden": 0})])
-    dirty = absorbed(made, [block(9, {}, events={"forbidden": 2})])
+    dirty = absorbed(made, [block(9, {}, events={"forbidden": 1})])
     (passed,), (harmed,) = judged(made, clean).metrics, judged(made, dirty).metrics
     (dark,) = judged(made, clean, late=300.0).metrics
     assert (passed.harm_evidence, passed.harm_bound, passed.safe_evidence) == (0.0, 0.0, 0.0)
     assert (passed.safe_bound, passed.needed) == (0.0, 0.0), "it counts, and tests nothing"
     assert (passed.verdict, passed.why) == (MetricVerdict.PASS, "0 forbidden at observe; one is enough")
-    assert (harmed.verdict, harmed.why) == (MetricVerdict.HARM, "2 forbidden at observe; one is enough")
+    assert (harmed.verdict, harmed.why) == (MetricVerdict.HARM, "1 forbidden at observe; one is enough")
     assert (dark.verdict, dark.why) == (MetricVerdict.BLIND, "no usable evidence of forbidden")
     assert judged(made, clean, late=299.0).metrics[0].verdict is MetricVerdict.PASS
 

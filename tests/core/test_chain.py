@@ -204,3 +204,11 @@ def test_how_a_revision_ended_is_said_with_the_time_and_the_reason(move, before,
     assert (status.started_at, status.ended_at, status.outcome, status.reason) == (at, at, outcome, "because")
     other = copies.with_entry(RevisionStatus(), "support-2", ended, copies.ROOM)
     assert (other.ended_at, other.outcome) == ("", ""), "an entry about another revision says nothing of this"
+
+
+def test_an_entry_is_kept_up_to_the_length_that_there_is_room_for():
+    content = {"id": name_of(1), "reason": "it is better"}
+    text = packing.packed(content, 10_000)
+    assert packing.unpacked(text) == content
+    assert packing.packed(content, len(text)) == text
+    assert packing.packed(content, len(text) - 1) == ""

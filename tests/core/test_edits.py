@@ -151,3 +151,8 @@ def test_a_first_release_passes_over_mirrors_in_both_directions():
     assert [phases.following(first, n) for n in (-1, 0, 5)] == [1, 1, None]
     assert [phases.preceding(first, n) for n in (0, 1, 2)] == [None, None, 1]
     assert [phases.passes_through(first, n) for n in (0, 1)] == [False, True]
+    shadow, *_ = SPEC["phases"]
+    between = [SPEC["phases"][1], *(shadow | {"name": name} for name in ("one", "two")), SPEC["phases"][2]]
+    several = release(*between)
+    several = several.model_copy(update={"status": first.status})
+    assert (phases.following(several, 0), phases.preceding(several, 3)) == (3, 0)

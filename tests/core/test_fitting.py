@@ -152,3 +152,11 @@ def test_the_ledger_is_given_up_last_and_never_in_part():
     assert made.evidence == ledger
     assert len(made.history) == 3
     assert fitted(status.model_copy(update={"evidence": "x" * 40_000})).evidence == ""
+
+
+def test_more_metrics_than_a_status_may_hold_are_cut_to_what_it_may_hold():
+    (one,) = full("", 0, 0, 1, "", "").metrics
+    short = one.model_copy(update={"stratum": ""})
+    many = fitted(ReleaseStatus().model_copy(update={"metrics": [short] * 60}))
+    assert ReleaseStatus.model_validate(many.to_object()) == many
+    assert len(many.metrics) == 48

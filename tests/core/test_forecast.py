@@ -45,12 +45,18 @@ def test_the_number_of_tasks_is_the_planners_for_the_slowest_guardrail() -> None
 
 
 @pytest.mark.parametrize(
-    ("deadline", "seconds"), [({}, 600), ({"deadline": "2h"}, 600), ({"deadline": "5m"}, 300)]
+    ("soak", "deadline", "seconds"),
+    [
+        ("10m", {}, 600),
+        ("10m", {"deadline": "2h"}, 600),
+        ("10m", {"deadline": "5m"}, 300),
+        ("3h", {}, 10_800),
+    ],
 )
 def test_the_smallest_regression_is_said_with_its_guardrail_and_the_bad_tasks_that_show_it(
-    deadline: dict[str, str], seconds: int
+    soak: str, deadline: dict[str, str], seconds: int
 ) -> None:
-    canary = of("canary-10", outlook(phases(minDuration="10m", **deadline), PLAN, FLOW))
+    canary = of("canary-10", outlook(phases(minDuration=soak, **deadline), PLAN, FLOW))
     (named,) = [g for g in PLAN.tested if g.name == canary.caught_by]
     rate = FLOW.rates[named.name]
     assert canary.smallest is not None
@@ -170,3 +176,13 @@ def test_a_deadline_that_is_just_kept_is_no_warning() -> None:
 )
 def test_spans_change_their_unit_where_people_do(seconds: float, said: str) -> None:
     assert span(seconds) == said
+
+
+def test_of_a_phase_that_never_ends_it_is_said_what_an_hour_proves() -> None:
+    failing = Flow(external=90.0, internal=10.0, rates=FLOW.rates | {"task-completion": 0.8})
+    canary = of("canary-10", outlook(phases(), PLAN, failing))
+    assert canary.seconds is None
+    assert canary.smallest is not None
+    (named,) = [g for g in PLAN.tested if g.name == canary.caught_by]
+    tasks = planner.to_detect(named, PLAN.false_rollback, canary.smallest, failing.rates[named.name], 9.0)
+    assert tasks == pytest.approx(3600 * 9, rel=0.01)

@@ -7,8 +7,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from tests.support.situations import HALF, NOW, standing
+from tests.support.stage import AGENT, SPEC
 
 from agentrelease.api.calendar import FreezeDates, Window
+from agentrelease.core.gates import Consent, approval_missing, next_phase
 from agentrelease.engine.calendars import calendar_of
 
 ZURICH = ZoneInfo("Europe/Zurich")
@@ -86,3 +89,65 @@ def test_any_of_several_windows_opens_and_a_closed_one_says_so() -> None:
     assert both.closed(at("2026-11-28T22:00")) == "", "its first minute, at night"
     assert both.closed(at("2026-11-29T02:00")) == "outside the release windows"
     assert both.closed(at("2026-11-29T01:59")) == ""
+
+
+def test_a_window_from_and_to_the_same_time_is_never_open() -> None:
+    calendar = calendar_of([window(**{"from": "09:00", "to": "09:00"})], [])
+    assert all(calendar.closed(at(f"2026-11-23T{hour:02}:00")) for hour in range(24))
+
+
+# ---- approvals ---------------------------------------------------------------------------------------------
+
+WANTED = {
+    "phases": [
+        phase | ({"approval": "required"} if phase["name"] == "all" else {}) for phase in SPEC["phases"]
+    ]
+}
+"""Phases of which the one after `half` wants an approval."""
+
+
+def consent(**changed: Any) -> Consent:
+    digest = standing().desired.digest
+    given = {
+        "name": "yes", "release": AGENT, "digest": digest, "leaves": "half", "enters": "all",
+        "approver": "ann@example.com", "expires": NOW + 60.0,
+    }  # fmt: skip
+    return Consent(**(given | changed))
+
+
+def test_a_phase_that_wants_no_approval_waits_for_none_and_one_that_does_says_which() -> None:
+    assert approval_missing(standing().release, [], NOW) == ""
+    wants = standing(spec=WANTED).release
+    assert approval_missing(wants, [], NOW) == "half → all needs an AgentApproval"
+    assert not approval_missing(wants, [consent()], NOW)
+    last = standing(phaseIndex=len(SPEC["phases"]) - 1, phaseName="full", granted=None, approvalAsked=True)
+    assert approval_missing(last.release, [], NOW) == "", "there is no phase to enter"
+
+
+def test_what_was_asked_for_by_a_breach_is_waited_for_where_no_phase_wants_it() -> None:
+    asked = standing(approvalAsked=True).release
+    assert approval_missing(asked, [], NOW) == "half → all needs an AgentApproval"
+    assert not approval_missing(asked, [consent()], NOW)
+
+
+@pytest.mark.parametrize("other", [{"release": "billing"}, {"enters": "half"}])
+def test_consent_of_another_release_or_to_another_phase_is_passed_over(other: dict[str, Any]) -> None:
+    wants = standing(spec=WANTED).release
+    assert approval_missing(wants, [consent(**other)], NOW) == "half → all needs an AgentApproval"
+
+
+def test_consent_ends_at_the_moment_that_it_names() -> None:
+    wants = standing(spec=WANTED).release
+    assert not approval_missing(wants, [consent(expires=NOW + 1.0)], NOW)
+    assert "yes by ann@example.com expired at " in approval_missing(wants, [consent(expires=NOW)], NOW)
+
+
+def test_a_phase_that_was_edited_to_expose_more_is_entered_once_more() -> None:
+    def half(**edit: Any) -> list[dict[str, Any]]:
+        return [phase | (edit if phase["name"] == "half" else {}) for phase in SPEC["phases"]]
+
+    entered = standing().release
+    assert next_phase(entered) == HALF + 1
+    for edit, place in (({"weight": 70}, HALF), ({"weight": 20}, HALF + 1)):
+        spec = standing(spec={"phases": half(**edit)}).release.spec
+        assert next_phase(entered.model_copy(update={"spec": spec})) == place

@@ -338,3 +338,83 @@ def test_what_is_forgiven_is_forgotten_and_nothing_else_is() -> None:
     ledger = replace(Ledger.new(made, 0.0), events={"forbidden": 2, "other": 3})
     found = ledger.forgiven({"forbidden"}, 60.0)
     assert found.events == {"forbidden": 0, "other": 3}
+
+
+def test_harm_is_forgiven_to_the_guardrail_that_was_answered_and_to_no_other() -> None:
+    made = plan(guardrail("failures", weight=0.5), guardrail("slow", weight=0.5))
+    bad = {"": ((30, 9), (570, 57))}
+    ledger = absorbed(made, [block(n, {"failures": bad, "slow": bad}) for n in range(5)])
+    after = ledger.forgiven({"failures"}, 300.0)
+    evidence = [harm_of(g, after.metrics[g.name], after.waiting).log_evidence for g in made.tested]
+    whole = harm_of(made.tested[1], ledger.metrics["slow"], ledger.waiting).log_evidence
+    assert whole > 1.0
+    assert evidence == [pytest.approx(0.0, abs=2e-3), whole]
+
+
+def test_what_the_first_program_wrote_is_still_read() -> None:
+    """A release goes on while its operator is replaced by a newer one."""
+    text = (
+        '{"v":1,"t":[120,60,2,1],"s":[""],"m":{"failures":[[],[],[],[],120,'
+        '[[0,0,570,57,30,3,570,57,0,0,0]],[0,0,570,57]]},"e":{"forbidden":[1,120]},"r":[0.05,30,570],'
+        '"p":["concurrent"],"o":"replayed"}'
+    )
+    ledger = Ledger.from_json(text)
+    assert (ledger.through, ledger.phase_at, ledger.blocks, ledger.phase_blocks) == (120, 60, 2, 1)
+    assert ledger.metrics["failures"].strata[""].candidate == Count(30, 3)
+    assert (ledger.events, ledger.mode, ledger.origin) == ({"forbidden": 1}, "concurrent", "replayed")
+
+
+def test_past_days_are_counted_back_from_the_newest_hour_and_stay_with_their_stratum() -> None:
+    """A day and a half: an outage on the half day is no habit, an hour that is bad on both is."""
+
+    def hour(ago: int) -> Block:
+        outage = Cell(None, Count(6000, 5000 if ago == 30 else 600))
+        habit = Cell(None, Count(6000, 1200 if ago in {6, 30} else 600))
+        return Block(-3600.0 * (ago + 1), -3600.0 * ago, {"failures": {"a": outage, "b": habit}})
+
+    made = plan()
+    ledger = Ledger.new(made, 0.0).remembering(made, [hour(ago) for ago in range(36)], "36 hours")
+    assert Ledger.from_json(ledger.to_json()) == ledger
+    short = Ledger.new(made, 0.0).remembering(made, [hour(6)], "an hour").metrics["failures"].strata
+    assert short["b"].recorded.highest == pytest.approx(0.2, rel=0.05), "a day that has only begun"
+    strata = ledger.metrics["failures"].strata
+    assert strata["a"].recorded.highest < 0.13
+    assert strata["b"].recorded.highest == pytest.approx(0.2, rel=0.05)
+
+
+def test_a_guardrail_that_the_ledger_meets_in_a_block_is_believed_as_any_other() -> None:
+    made = plan(guardrail("slow"))
+    one = block(0, {"slow": {"": ((30, 9), (570, 57))}})
+    assert stand(made, absorbed(made, [one], ledger=Ledger.new(plan(), 0.0))).family == (
+        stand(made, absorbed(made, [one])).family
+    )
+
+
+def test_a_new_phase_waits_anew_for_what_is_known_of_events() -> None:
+    made = plan(guardrail(), event())
+    begun = Ledger.new(made, 0.0)
+    assert begun.enter_phase(600.0).events_at == {"forbidden": 600.0}
+    rung = begun.alarmed(made, {"forbidden": 1}, 601.0, Autonomy.OBSERVE)
+    assert rung.enter_phase(600.0).events_at == {"forbidden": 601.0}, "and knows what it knew"
+
+
+def test_tasks_whose_labels_came_from_before_the_phase_prove_no_safety_in_it() -> None:
+    made = plan(guardrail(window=120.0))
+    good = {"failures": {"": ((300, 20), (5700, 570))}}
+    begun = Ledger.new(made, 0.0).enter_phase(60.0)
+    early = absorbed(made, [block(1, good), block(2, good)], ledger=begun)
+    assert log_safety(early.metrics["failures"]) == 0.0
+    assert early.metrics["failures"].strata[""].candidate == Count(0, 0)
+    ripe = absorbed(made, [block(3, good)], ledger=early)
+    assert ripe.metrics["failures"].strata[""].candidate == Count(300, 20)
+    assert log_safety(ripe.metrics["failures"]) > 0.0
+
+
+def test_dispersion_is_learned_from_stable_unless_outcomes_are_of_the_randomised_unit() -> None:
+    """Stable's tasks fail in clusters: nearly all of one minute, none of the next."""
+    made, apart = plan(), plan(independent=True)
+    clusters = [block(n, {"failures": {"": ((30, 3), (570, 500 * (n % 2)))}}) for n in range(20)]
+    ledger = absorbed(made, clusters)
+    assert (ledger.blocks, ledger.phase_blocks) == (20, 20)
+    assert ledger.phi(made)["failures"] > 10.0
+    assert ledger.phi(apart) == {"failures": 1.0}

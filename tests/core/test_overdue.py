@@ -18,7 +18,7 @@ from agentrelease.core.blocks import block
 from agentrelease.core.counters import Sample
 from agentrelease.core.evidence import Cell, Concurrent, Count, Paths
 from agentrelease.core.ledger import Ledger
-from agentrelease.core.overdue import AGED, DURATIONS, FINISHED, STARTED
+from agentrelease.core.overdue import AGED, DURATIONS, FINISHED, STARTED, Line
 from agentrelease.core.plan import compile_plan
 from agentrelease.core.series import Series, Snapshot
 from agentrelease.core.span import Span
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 EDGES = (0.5, 1.0, 2.0, 4.0, 8.0, 10.0, inf)
 DEADLINE = 10
+AGES = (20.0, 10.0, 2.0)
+"""Ages that some agents count: the deadline, one that is no bucket, and one that is long before."""
 END = 200
 
 
@@ -52,6 +54,9 @@ class Pod:
     release: str = "new"
     histogram: bool = True
     ages: bool = False
+    tier: str = "low"
+    lag: float = 0.0
+    """Seconds after the others in which its started tasks are read at a scrape."""
 
     def scrapes(self) -> list[float]:
         times = (float(at) for at in range(0, END + 1, self.interval))
@@ -69,10 +74,13 @@ class Pod:
 
     def series(self) -> dict[str, list[Series]]:
         own = {"release": self.release, "pod": self.name, "job": "pods", "instance": self.name}
+        own["risk_tier"] = self.tier
         at = self.scrapes()
         finished = tuple(Sample(t, self.ended(t, inf)) for t in at)
         found = {
-            STARTED: [Series(own, tuple(Sample(t, sum(w.began <= t for w in self.tasks)) for t in at))],
+            STARTED: [
+                Series(own, tuple(Sample(t, sum(w.began <= t + self.lag for w in self.tasks)) for t in at))
+            ],
             FINISHED: [Series(own | {"outcome": "completed"}, finished)],
         }
         if self.histogram:
@@ -80,10 +88,15 @@ class Pod:
                 Series(own | {"le": str(e)}, tuple(Sample(t, self.ended(t, e)) for t in at)) for e in EDGES
             ]
         if self.histogram and self.ages:
-            reached = tuple(
-                Sample(t, sum(w.began + DEADLINE <= t and w.takes > DEADLINE for w in self.tasks)) for t in at
-            )
-            found[AGED] = [Series(own | {"age": f"{DEADLINE:.1f}"}, reached)]
+            found[AGED] = [
+                Series(
+                    own | {"age": str(age)},
+                    tuple(
+                        Sample(t, sum(w.began + age <= t and w.takes > age for w in self.tasks)) for t in at
+                    ),
+                )
+                for age in AGES
+            ]
         return found
 
 
@@ -276,6 +289,7 @@ BAD = {"bad": {"metric": "agentrelease_policy_violations_total"}, "of": {"metric
         ({"ratio": BAD | {"of": {"metric": FINISHED, "match": {"outcome": "failed"}}}}, ""),
         ({"ratio": BAD | {"of": {"metric": "tool_calls_total"}}}, ""),
         ({"ratio": None, "latency": {"histogram": DURATIONS, "slowerThan": "8s"}}, "tasks"),
+        ({"ratio": None, "latency": {"histogram": DURATIONS, "slowerThan": "10s"}}, "tasks"),
         ({"ratio": None, "latency": {"histogram": DURATIONS, "slowerThan": "30s"}}, ""),
         ({"ratio": None, "latency": {"histogram": "other_seconds", "slowerThan": "8s"}}, ""),
         ({"ratio": None, "cost": {"metric": "c", "of": {"metric": FINISHED}, "cap": 1}}, ""),
@@ -292,3 +306,79 @@ def test_a_process_that_misses_fewer_than_four_scrapes_is_not_gone_though_others
     (both,) = paths(snapshot(slow, Pod([], "b", release="old")), 0, END).values()
     assert both.candidate is not None
     assert max(both.candidate) <= 0
+
+
+def test_a_process_is_gone_from_the_fourth_scrape_on_that_it_missed():
+    """It was last scraped at 15; the fourth scrape without it is due at 35."""
+    slow = Pod([Work(11.5, inf)], interval=5, dies=19.0)
+    (both,) = paths(snapshot(slow, Pod([], "b", release="old")), 0, END).values()
+    assert both.candidate is not None
+    assert max(both.candidate[:35]) <= 0
+    assert min(both.candidate[35:]) == 1
+
+
+def test_what_a_pod_that_is_gone_had_finished_is_not_lost():
+    tasks = [*(Work(float(n), 0.3) for n in range(1, 9)), Work(9.0, 6.0), Work(12.0, inf)]
+    for histogram in (True, False):
+        gone = Pod(tasks, dies=20.0, histogram=histogram)
+        (both,) = paths(snapshot(gone, Pod([], "b", release="old")), 0, END).values()
+        assert both.candidate is not None
+        assert both.candidate[-1] == 1
+
+
+@pytest.mark.parametrize("gaps", [[(0, 50)], [(0, 50), (51, END + 1)]])
+def test_before_its_first_scrape_a_process_lacks_nothing(gaps):
+    look = snapshot(Pod([Work(60.0, inf)], gaps=gaps), Pod([], "b", release="old"))
+    (both,) = paths(look, 0, END).values()
+    assert both.candidate is not None
+    assert set(both.candidate[:50]) == {0.0}
+
+
+def test_a_task_that_hangs_is_told_while_others_go_on_to_finish():
+    """One hangs at 10.5, others end well every five seconds; buckets tell them apart a scrape later."""
+    others = [Work(5.0 * n + 0.5, 0.3) for n in range(40) if n != 2]
+    (both,) = paths(snapshot(Pod([*others, Work(10.5, inf)])), 0, END).values()
+    assert both.candidate is not None
+    assert {both.candidate[at] for at in range(30, END) if at % 5} == {1.0}
+
+
+def test_a_line_is_read_up_to_the_latest_scrape_and_from_its_first():
+    line = Line.of([Sample(10.0, 4), Sample(20.0, 6), Sample(30.0, 1), Sample(40.0, 3)])
+    assert [line.by(at) for at in (9.0, 10.0, 25.0, 30.0, 99.0)] == [0, 4, 6, 7, 9]
+    assert [line.now(at) for at in (9.0, 10.0, 25.0, 30.0, 99.0)] == [0, 4, 6, 1, 3]
+    assert line.from_then(15.0, 99.0) == 6
+    assert line.from_then(15.0, 19.0) == 4, "nothing is read from after the latest"
+    assert line.from_then(41.0, 99.0) == 9, "there is no scrape from then"
+
+
+def test_a_page_that_took_a_moment_to_write_makes_no_task_late():
+    """Its beginning was read in the scrape at 10, its end came after the one at 11."""
+    (both,) = paths(snapshot(Pod([Work(10.05, 1.0)], lag=0.1)), 0, END).values()
+    assert both.candidate is not None
+    assert max(both.candidate) <= 0
+
+
+def test_only_the_tasks_that_a_metric_is_of_are_looked_at():
+    """A share of high-risk tasks, and a latency of all."""
+    high = {**BAD, "of": {"metric": FINISHED, "match": {"risk_tier": "high"}}}
+    slow = {"ratio": None, "latency": {"histogram": DURATIONS, "slowerThan": "8s"}, "class": "efficiency"}
+    metrics = [
+        type(SPEC.metrics[0]).model_validate(METRIC | changed)
+        for changed in ({"ratio": high, "class": "safety"}, slow | {"name": "slow"})
+    ]
+    spec = SPEC.model_copy(update={"metrics": metrics})
+    look = snapshot(Pod([Work(10.5, inf)], tier="high"), Pod([Work(10.5, inf)], "b"))
+    found = lacking.paths(look, spec, span(0, END))
+    last = {kind: strata[""].candidate for kind, strata in found.items()}
+    assert {kind: levels and levels[-1] for kind, levels in last.items()} == {"risk_tier=high": 1, "tasks": 2}
+
+
+def test_a_revision_that_counts_its_ends_and_no_beginnings_is_told():
+    whole, agent = snapshot(Pod([]), Pod([], "b", release="old")), ("shop", "support")
+    begun = [one for one in whole.series[STARTED][agent] if one.labels["release"] == "old"]
+    half = Snapshot(END, END, 0, {**whole.series, STARTED: {agent: tuple(begun)}})
+    assert [lacking.untold(half, SPEC, agent, revision) for revision in ("new", "old", "gone")] == [
+        True, False, False,
+    ]  # fmt: skip
+    patient = SPEC.model_copy(update={"outcomes": None})
+    assert not lacking.untold(half, patient, agent, "new"), "nothing is due without a deadline"

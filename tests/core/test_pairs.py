@@ -264,6 +264,10 @@ def test_pairs_are_read_by_stratum_with_what_is_unmatched() -> None:
     assert read(found) == {"risk_tier=high": Cell(Count(40, 9), Count(40, 6), 5, 3)}
 
 
+def test_where_nobody_counts_what_is_unmatched_nothing_is() -> None:
+    assert read(snapshot(WHOLE)) == {"risk_tier=high": Cell(Count(40, 9), Count(40, 6), 5, 0)}
+
+
 def test_outside_of_shadow_and_where_nobody_counts_pairs_the_arms_are_compared() -> None:
     assert read(snapshot(WHOLE), mirrored=False) == ARMS
     assert read(snapshot({})) == ARMS

@@ -71,6 +71,19 @@ def test_given_weights_are_kept_and_the_rest_is_shared_out() -> None:
     assert [round(g.weight, 4) for g in made.tested] == [0.4, 0.5, 0.1]
 
 
+def test_weights_that_are_all_given_are_taken_as_they_are() -> None:
+    given = zip((COMPLETION, VIOLATIONS, SLOW), (0.7, 0.2, 0.1), strict=True)
+    made = compiled(*(metric | {"weight": weight} for metric, weight in given))
+    assert [g.weight for g in made.tested] == [0.7, 0.2, 0.1]
+
+
+def test_labels_are_awaited_and_pairs_compared_only_where_the_policy_says_so() -> None:
+    plain = compiled(COMPLETION).guardrails[0]
+    assert (plain.window, plain.pairs, plain.lacking) == (0.0, "", "")
+    late = compiled(COMPLETION | {"labelWindow": "24h", "pairs": "completed"}).guardrails[0]
+    assert (late.window, late.pairs) == (86_400.0, "completed")
+
+
 def test_numbers_of_the_policy_win_over_defaults() -> None:
     own = COMPLETION | {
         "tolerance": {"absolute": 0.02}, "maxHarm": {"relative": 2, "absolute": 0.1},

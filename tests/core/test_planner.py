@@ -87,7 +87,8 @@ def test_nothing_remains_when_it_is_proven_and_evidence_shortens_the_rest() -> N
     assert planner.remaining(guardrail(), log(20), *seen) == 0.0
     assert isclose(half, whole / 2, abs_tol=1.0)
     assert isclose(whole, planner.to_promote(guardrail(), 0.1, 19.0), rel_tol=0.01)
-    assert planner.remaining(guardrail(), 0.0, Count(0, 0), Count(0, 0)) == whole
+    for nobody in ((Count(0, 0), Count(0, 0)), (Count(0, 0), seen[1]), (seen[0], Count(0, 0))):
+        assert planner.remaining(guardrail(), 0.0, *nobody) == whole, "a twentieth is the candidate's"
     assert planner.remaining(guardrail(), 0.0, *seen, alone=True) < whole
 
 
@@ -127,3 +128,28 @@ def test_what_tells_nothing_takes_for_ever() -> None:
     nothing = guardrail(max_harm=Margin(1.0, 0.0), max_harm_stratum=Margin(1.0, 0.0))
     assert planner.to_promote(nothing, 0.1, 19.0) == inf
     assert planner.remaining(nothing, 0.0, Count(300, 30), Count(5700, 570)) == inf
+
+
+def test_what_may_be_bad_more_than_once_a_task_takes_more_tasks_to_judge() -> None:
+    once, often = guardrail(bounded=True), guardrail(bounded=False)
+    assert planner.to_promote(once, 0.1, 19.0) < planner.to_promote(often, 0.1, 19.0)
+    assert planner.to_detect(once, 0.05, 0.2, 0.1, 19.0) < planner.to_detect(often, 0.05, 0.2, 0.1, 19.0)
+
+
+def test_pairs_are_planned_as_many_as_remain_before_the_first_one() -> None:
+    one = guardrail()
+    planned = planner.to_promote_pairs(one, one.expected)
+    assert planned == planner.remaining_pairs(one, 0.0, Pairs())
+    assert isclose(planned / 2, planner.remaining_pairs(one, 0.5 * log(20), Pairs()), abs_tol=1.0)
+
+
+@pytest.mark.parametrize("rate", [0.15, 0.2])
+def test_steady_harm_is_proven_a_little_sooner_than_planned(rate: float) -> None:
+    """The plan pays for every size of harm, and one of them always fits best."""
+    made = plan()
+    ledger, tasks = Ledger.new(made, 0.0), 0
+    while not stand(made, ledger).breaches:
+        cell = Cell(Count(10, 10 * rate), Count(190, 19))
+        one = Block(6.0 * tasks, 6.0 * tasks + 60, {"failures": {"": cell}})
+        ledger, tasks = ledger.absorb(made, one, Autonomy.OBSERVE, Concurrent()), tasks + 10
+    assert tasks <= planner.to_detect(made.tested[0], 0.05, rate, 0.1, 19.0) <= 1.2 * tasks

@@ -47,6 +47,13 @@ def test_evidence_of_what_agents_did_before_they_took_up_a_lower_level_takes_not
     kept = decide(standing(), NOW).status.candidate
     assert kept is not None
     assert kept.settling_until == 0.0
+    before = with_(standing(settlingUntil=NOW + lease), harmed)
+    assert decide(before, NOW).step.cause == "Settling"
+
+
+def test_a_breach_that_asks_for_a_rollback_is_answered_while_agents_take_up_what_was_taken() -> None:
+    s = with_(standing(settlingUntil=NOW + 30.0), {"assessment": judged(12, 15, Action.ROLLBACK)})
+    assert decide(s, NOW).step.move is Move.WITHDRAW
 
 
 SESSIONS = {"rollback": {"holdBudget": "10s", "sessions": {"cookie": "release", "drainFor": "20s"}}}

@@ -89,7 +89,7 @@ def _phase(phase: Phase, plan: Plan, flow: Flow) -> Outlook:
 def _labelled(plan: Plan, needs: Sequence[planner.Need], candidate: float) -> float:
     """Seconds until the guardrails on late labels have their tasks, each a window after it ended."""
     window = {g.name: g.window for g in plan.tested}
-    return max((need.tasks / candidate + window[need.metric] for need in needs), default=0.0)
+    return max(need.tasks / candidate + window[need.metric] for need in needs)
 
 
 def _arms(phase: Phase, flow: Flow) -> tuple[float, float]:

@@ -111,8 +111,6 @@ class Process:
         known to be somebody's target still.
         """
         last = self.newest(at)
-        if last == -inf:
-            return 0.0
         if self._gone(last, deadline, seen):
             return self.started.by(last) - self._done(-inf, last)
         told = self._told(last, deadline)

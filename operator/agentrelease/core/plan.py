@@ -224,7 +224,7 @@ def _weights(metrics: Sequence[api.Metric]) -> list[float]:
     tested = [metric for metric in metrics if metric.event is None and metric.offline is None]
     rest = 1.0 - sum(metric.weight or 0.0 for metric in tested)
     shares = sum(DEFAULTS[metric.class_].share for metric in tested if metric.weight is None)
-    if rest < -1e-6 or (shares and rest <= 0.0):
+    if shares and rest <= 0.0:  # what is given in full is added up by the plan itself
         raise PlanError(
             "metrics", f"the weights share out one risk; they sum to {1.0 - rest:g} and leave nothing"
         )

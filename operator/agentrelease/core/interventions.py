@@ -36,8 +36,9 @@ def intervene(s: Situation, action: Action, why: str) -> Step:
         return withdraw(Outcome.ROLLED_BACK, "GuardrailBreached", f"after {PATIENCE} interventions: {why}")
     if action is Action.FALLBACK_MODEL and not candidate.fallback and s.release.spec.bundle.model.fallback:
         return Step(Move.FALL_BACK, "FallbackModel", why)
-    if action in (Action.FALLBACK_MODEL, Action.REDUCE_TOOLS) and _cuttable(s.release, candidate):
-        return Step(Move.CUT_TOOLS, "ToolsReduced", why)
+    cut = _next_cut(s.release, candidate)
+    if action in (Action.FALLBACK_MODEL, Action.REDUCE_TOOLS) and cut is not None:
+        return Step(Move.CUT_TOOLS, "ToolsReduced", why, cut=cut)
     current = intent.exposure(s.release).autonomy
     if action is not Action.STEP_BACK and current > Autonomy.OBSERVE:
         return Step(Move.CAP, "AutonomyLowered", why, cap=current.one_down)
@@ -52,12 +53,12 @@ def one_back(s: Situation, cause: str, reason: str) -> Step:
     return Step(Move.STEP_BACK, cause, reason, phase=index)
 
 
-def _cuttable(release: AgentRelease, candidate: Candidate) -> bool:
-    """Whether another cut takes a tool that the candidate can use at its level."""
-    if candidate.tools_cut >= Effect.IRREVERSIBLE.rank:
-        return False
-    level = intent.exposure_in(release, candidate).autonomy
-    return _usable(release, level, candidate.tools_cut + 1) != _usable(release, level, candidate.tools_cut)
+def _next_cut(release: AgentRelease, candidate: Candidate) -> int | None:
+    """Return the least further cut that takes a tool which the candidate can use at its level."""
+    level, done = intent.exposure_in(release, candidate).autonomy, candidate.tools_cut
+    usable = _usable(release, level, done)
+    further = range(done + 1, Effect.IRREVERSIBLE.rank + 1)
+    return next((cut for cut in further if _usable(release, level, cut) != usable), None)
 
 
 def _usable(release: AgentRelease, level: Autonomy, cut: int) -> frozenset[str]:

@@ -147,7 +147,7 @@ def _intervened(release: AgentRelease, step: Step) -> ReleaseStatus:
         return _with(status, candidate, confirmed_at=0.0, active_seconds=0.0, **back)
     change: dict[str, object] = {"interventions": candidate.interventions + 1, "active_seconds": 0.0}
     if step.move is Move.CUT_TOOLS:
-        change["tools_cut"] = candidate.tools_cut + 1
+        change["tools_cut"] = step.cut
     elif step.move is Move.FALL_BACK:
         change["fallback"] = True
     else:

@@ -170,6 +170,21 @@ def test_what_is_left_of_a_withdrawal_is_named_and_taken_back() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("lever", "said"),
+    [
+        (replace(NOTHING, weight=1.0), "the route still leads 1 % of the traffic to the candidate"),
+        (replace(NOTHING, mirror=5.0), "the route still leads copies of 5 % of the traffic to the candidate"),
+        (replace(NOTHING, autonomy=Autonomy.LIMITED_ACTION), "the flags still allow limited-action"),
+    ],
+)
+def test_one_lever_that_is_left_is_enough_for_a_withdrawal_to_go_on(lever, said: str) -> None:
+    quiet = {"recent": 0.0, "autonomy": Autonomy.OBSERVE}
+    s = with_(standing(**WITHDRAWING), {"live": {"exposure": lever}, "measured": quiet})
+    found = decide(s, NOW).step
+    assert (found.move, found.cause, found.reason) == (Move.KEEP, "RollbackIncomplete", said)
+
+
 def test_a_phase_that_was_intended_and_not_written_is_written_by_who_may() -> None:
     """Its author may have died in between; a replica that doesn't lead, or a halt, raises nothing."""
     s = replace(standing(confirmedAt=0.0, activeSeconds=0.0), live=Live(NOTHING, traffic="not written"))

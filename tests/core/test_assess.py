@@ -488,3 +488,90 @@ def test_where_there_is_nothing_to_judge_by_it_says_so_and_holds() -> None:
     assert found.reason == (
         "there is nothing to compare with, and no guardrail has a ceiling or a floor to judge by"
     )
+
+
+def test_the_evidence_is_said_as_a_power_of_ten_of_the_odds_for_harm(steady) -> None:
+    """With one guardrail the family's evidence is that line's, and breached at the odds of one to the risk."""
+    made = plan()
+    for minutes in (4, 15):
+        found = judged(made, absorbed(made, steady(minutes, (30, 9))))
+        assert found.evidence == pytest.approx(found.metrics[0].harm_evidence)
+        assert (found.verdict is Verdict.ROLLBACK) == (found.evidence >= log10(20))
+
+
+def test_only_a_verdict_on_missing_evidence_is_blind_and_says_nothing_of_the_bundle(steady) -> None:
+    made = plan(stale_after=300.0, blind_after=1800.0)
+    good, bad = absorbed(made, steady(40, (30, 3))), absorbed(made, steady(15, (30, 9)))
+    blinded = {late: judged(made, good, late=late).blinded for late in (1.0, 299.0, 300.0, 1800.0)}
+    assert blinded == {1.0: False, 299.0: False, 300.0: True, 1800.0: True}
+    assert judged(made, bad).blinded is False
+    assert judged(made, bad, late=1800.0).blinded is False, "harm was proven before"
+
+
+def test_nobody_is_blind_while_evidence_is_of_this_very_moment(steady) -> None:
+    ledger = absorbed(plan(), steady(3, (30, 3)))
+    assert [judged(plan(), ledger, late=late).blind_for for late in (-5.0, 0.0, 0.5)] == [0.0, 0.0, 0.5]
+
+
+def test_a_phase_that_asks_for_no_proof_needs_no_tasks_and_says_so(steady) -> None:
+    few = absorbed(plan(), steady(3, (30, 3)))
+    found = judged(plan(), few, Requirements(proof=False))
+    assert (found.verdict, found.still_needed) == (Verdict.PROMOTE, 0)
+    assert found.reason == "nothing is breached or suspicious; the phase asks for no proof"
+    proven = judged(plan(), absorbed(plan(), steady(40, (30, 3))))
+    assert proven.reason == "every guardrail excludes the harm it has to, on fresh evidence"
+
+
+def test_one_required_task_is_waited_for() -> None:
+    made = plan()
+    ledger = absorbed(made, [block(n, {"failures": {"": ((0, 0), (570, 57))}}) for n in range(3)])
+    found = judged(made, ledger, Requirements(min_samples=1, proof=False))
+    assert (found.verdict, found.reason) == (Verdict.HOLD, "1 more samples are required")
+
+
+def test_every_metric_has_to_have_the_required_samples() -> None:
+    made = plan(guardrail("failures", weight=0.5), guardrail("slow", weight=0.5))
+    cells = {"failures": {"": ((30, 3), (570, 57))}, "slow": {"": ((20, 2), (570, 57))}}
+    ledger = absorbed(made, [block(n, cells) for n in range(5)])
+    found = judged(made, ledger, Requirements(min_samples=150, proof=False))
+    assert found.reason == "50 more samples are required"
+
+
+def test_a_phase_lasts_until_its_time_and_until_its_first_tasks_are_due(steady) -> None:
+    ledger = absorbed(plan(), steady(40, (30, 3)))
+
+    def at_the_end(**asked: float) -> tuple[Verdict, str]:
+        found = assess(plan(), ledger, ledger.through + 10.0, Requirements(**asked))
+        return found.verdict, found.reason
+
+    for asked in ("not_before", "due_at"):
+        assert at_the_end(**{asked: ledger.through + 10.0})[0] is Verdict.PROMOTE
+        assert at_the_end(**{asked: ledger.through + 10.8})[0] is Verdict.HOLD
+    assert at_the_end(not_before=ledger.through + 50.0)[1] == "the phase lasts 40 s more"
+    said = "tasks of this phase are due in 40 s; before, one that hangs looks like any other"
+    assert at_the_end(due_at=ledger.through + 50.0)[1] == said
+
+
+def test_odds_that_are_enough_are_those_of_the_guardrails_own_share_of_the_risk() -> None:
+    made = plan(guardrail("failures", weight=0.25), guardrail("slow", weight=0.75), false_rollback=0.05)
+    for name, odds in (("failures", "80 to 1"), ("slow", "27 to 1")):
+        cells = {"failures": {"": ((30, 3), (570, 57))}, "slow": {"": ((30, 3), (570, 57))}}
+        cells[name] = {"": ((30, 15), (570, 57))}
+        found = judged(made, absorbed(made, [block(n, cells) for n in range(10)]))
+        assert found.reason.startswith(f"{name} is worse than")
+        assert found.reason.endswith(f"{odds} are enough")
+
+
+def test_where_labels_come_late_it_is_said_how_long_until_the_last_of_them_is_complete() -> None:
+    late, later = guardrail("late", window=600.0, weight=0.5), guardrail("later", window=900.0, weight=0.5)
+    few = {name: {"": ((1, 0.1), (19, 1.9))} for name in ("late", "later")}
+    for made in (plan(late, later), plan(later, late)):
+
+        def reason(after: float, made=made) -> str:
+            blocks = [block(n, few) for n in range(10, 10 + int(after // 60))]
+            ledger = absorbed(made, blocks, ledger=Ledger.new(made, 600.0))
+            return assess(made, ledger, 600.0 + after, Requirements()).reason
+
+        assert reason(120.0) == "collecting: later: labels of this phase's first tasks are complete in 780 s"
+        assert "later: labels of this phase's first tasks are complete in" in reason(899.2)
+        assert "more candidate tasks are needed" in reason(900.0)

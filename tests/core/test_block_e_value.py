@@ -153,6 +153,55 @@ def test_what_happens_at_most_once_is_nearly_a_binomial_likelihood_ratio(
         assert found >= oracle - 0.5
 
 
+USUAL = [*MARGINS[:5], (0.5, 0.02)]
+MANY = [(30, 570), (500, 500), (570, 30)]
+
+
+def bets(margin, rate: float) -> list[float]:
+    return [t_c for t_c, _ in alternatives(margin, rate) if bounded.fits(margin, (t_c, rate))]
+
+
+@pytest.mark.parametrize("margin", [*USUAL, (2.0, 0.2), (1.0, 0.3)])
+def test_many_outcomes_keep_the_guarantee_although_the_root_was_not_reached(margin) -> None:
+    """``S`` is an exponential of what was bad in either arm, so its mean has a closed form at any size."""
+    r, d = margin
+    for design, rate in product([*MANY, (5000, 5000)], [0.002, 0.1, 0.3, 0.6]):
+        for t_c in bets(margin, rate):
+            (n_c, n_b), rates_ = design, (t_c, rate)
+            none, all_c, all_b = (
+                bounded.log_e_value(margin, rates_, (n_c, x), (n_b, y)) for x, y in ((0, 0), (n_c, 0), (0, n_b))
+            )
+            up_c, up_b = exp((all_c - none) / n_c), exp((all_b - none) / n_b)
+            for p_b in np.linspace(0.0, min(1.0, (1.0 - d) / r), 300):
+                p_c = r * p_b + d
+                mean = none + n_c * log(1 - p_c + p_c * up_c) + n_b * log(1 - p_b + p_b * up_b)
+                assert mean <= 1e-9, (design, rates_, p_b)
+
+
+@pytest.mark.parametrize("margin", USUAL)
+def test_what_the_unreached_root_costs_is_a_tenth_of_the_evidence_at_most(margin) -> None:
+    """Where the alternative is true, and stable is bad in three of ten tasks at most."""
+    r, d = margin
+    for (n_c, n_b), t_b in product(MANY, [0.002, 0.02, 0.1, 0.3]):
+        for t_c in bets(margin, t_b):
+
+            def gain(b: float, t_c=t_c, n_c=n_c, n_b=n_b, t_b=t_b) -> float:
+                apart = stats.entropy([t_c, 1 - t_c], [r * b + d, 1 - r * b - d])
+                return n_c * float(apart) + n_b * float(stats.entropy([t_b, 1 - t_b], [b, 1 - b]))
+
+            ends = (1e-9, min(1.0, (1.0 - d) / r) - 1e-9)
+            best = optimize.minimize_scalar(gain, bounds=ends, method="bounded", options={"xatol": 1e-10}).fun
+            found = bounded.log_e_value(margin, (t_c, t_b), (n_c, n_c * t_c), (n_b, n_b * t_b))
+            assert best - 0.1 * max(best, 1.0) <= found <= best + 1e-6
+
+
+@pytest.mark.parametrize("form", FORMS.values())
+def test_one_task_is_evidence_already(form) -> None:
+    assert form((1.0, 0.01), (0.2, 0.1), (1, 1), (100, 10)) > 0.0
+    assert form((1.0, 0.01), (0.2, 0.1), (10, 5), (1, 0)) > 0.0
+    assert form((0.5, 0.01), (0.2, 0.1), (10, 5), (100, 10)) > 0.0
+
+
 def test_knowing_that_a_task_fails_once_gains_evidence() -> None:
     arguments = ((1.0, 0.01), (0.15, 0.10), (1000, 150), (19_000, 1900))
     assert bounded.log_e_value(*arguments) > 1.1 * statistics.log_e_value(*arguments)

@@ -491,7 +491,7 @@ def test_where_there_is_nothing_to_judge_by_it_says_so_and_holds() -> None:
 
 
 def test_the_evidence_is_said_as_a_power_of_ten_of_the_odds_for_harm(steady) -> None:
-    """With one guardrail the family's evidence is that line's, and breached at the odds of one to the risk."""
+    """With one guardrail the family's evidence is its own, and a breach at the odds of one to the risk."""
     made = plan()
     for minutes in (4, 15):
         found = judged(made, absorbed(made, steady(minutes, (30, 9))))

@@ -168,9 +168,8 @@ def test_many_outcomes_keep_the_guarantee_although_the_root_was_not_reached(marg
     for design, rate in product([*MANY, (5000, 5000)], [0.002, 0.1, 0.3, 0.6]):
         for t_c in bets(margin, rate):
             (n_c, n_b), rates_ = design, (t_c, rate)
-            none, all_c, all_b = (
-                bounded.log_e_value(margin, rates_, (n_c, x), (n_b, y)) for x, y in ((0, 0), (n_c, 0), (0, n_b))
-            )
+            corners = ((0, 0), (n_c, 0), (0, n_b))
+            none, all_c, all_b = (bounded.log_e_value(margin, rates_, (n_c, x), (n_b, y)) for x, y in corners)
             up_c, up_b = exp((all_c - none) / n_c), exp((all_b - none) / n_b)
             for p_b in np.linspace(0.0, min(1.0, (1.0 - d) / r), 300):
                 p_c = r * p_b + d

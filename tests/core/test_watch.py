@@ -59,7 +59,8 @@ def test_where_its_slot_has_something_else_everything_is_taken_at_once_and_it_is
     returning = replace(having(s, watch=back), recalled=True)
     assert step(returning) == (Move.START, "GuardrailBreached", None)
     assert "it was worse" in decide(returning, NOW).step.reason
-    assert step(replace(returning, leading=False))[:2] == (Move.KEEP, "NotLeading")
+    lowered = (Move.LOWER_STABLE, "AutonomyLowered", Autonomy.OBSERVE)
+    assert step(replace(returning, leading=False)) == lowered, "loading is the leader's, lowering anybody's"
     assert step(replace(returning, recalled=False)) == (
         Move.LOWER_STABLE,
         "AutonomyLowered",

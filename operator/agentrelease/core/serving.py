@@ -29,7 +29,7 @@ def return_order(s: Situation, _now: float) -> Step | None:
     if order.of not in (None, stable.revision):
         return None
     if s.recalled and not s.leading:
-        return Step(Move.KEEP, "NotLeading", "this replica does not lead")
+        return None  # loading is the leader's; lowering what serves is anybody's
     if s.recalled and not any(r.digest == s.desired.digest for r in status.refused):
         return Step(Move.START, "RollbackOrdered", f"spec.rollback orders {order.to} back: loading it")
     if previous is None or previous.revision != order.to:

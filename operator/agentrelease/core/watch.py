@@ -64,10 +64,8 @@ def holds(s: Situation, revision: str) -> bool:
 def reloaded(s: Situation, _now: float) -> Step | None:
     """Load the revision before again, when a return was due and its slot had something else."""
     watch, previous = s.release.status.watch, s.release.status.previous
-    if watch is None or previous is None or not watch.returning or not s.recalled:
+    if watch is None or previous is None or not watch.returning or not s.recalled or not s.leading:
         return None
-    if not s.leading:
-        return Step(Move.KEEP, "NotLeading", "this replica does not lead")
     why = f"{previous.revision} is loaded again; {watch.returning}"
     return Step(Move.START, "GuardrailBreached", why)
 

@@ -22,6 +22,7 @@ from agentrelease.api.status import (
 )
 from agentrelease.api.status import Exposure as ExposureStatus
 from agentrelease.core import runs
+from agentrelease.core.fitting import MAX_METRICS
 from agentrelease.core.guardrails import MetricVerdict
 from agentrelease.core.instants import stamp
 from agentrelease.core.steps import Move, Step
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from agentrelease.core.forecast import Outlook
     from agentrelease.core.report import MetricReport
     from agentrelease.core.situation import Situation
-
-MAX_METRICS = 48
 
 
 def phase_word(status: ReleaseStatus) -> str:

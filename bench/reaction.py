@@ -86,7 +86,7 @@ async def reactions(
             logs,
             rate=80,
             settings=pace.settings,
-            scrape=f"{pace.scrape * 1000:.0f}ms",
+            scrape=pace.scrape,
             lasting=LASTING * (trials + 5),
         ) as here,
         aiohttp.ClientSession(trust_env=False) as session,

@@ -225,17 +225,17 @@ async def world(
     *,
     rate: float = 60.0,
     settings: dict[str, str] | None = None,
-    scrape: str = "1s",
+    scrape: float = 1.0,
     lasting: float = 750.0,
 ) -> AsyncIterator[World]:
     """Start everything in a namespace; nothing is left when the context ends.
 
-    ``settings`` are the operator's, ``scrape`` is how often Prometheus does, and ``lasting`` is seconds after
-    which requests end at the latest.
+    ``settings`` are the operator's, ``scrape`` is seconds between two scrapes, and ``lasting`` is seconds
+    after which requests end at the latest.
     """
     async with AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(await ApiServer.connect(Credentials(plane.kubeconfig)))
-        await kubectl(plane, _platform(), "apply", "-n", namespace, "-f", "-")
+        await kubectl(plane, _platform(scrape), "apply", "-n", namespace, "-f", "-")
         processes = await stack.enter_async_context(Processes())
         ports = stack.enter_context(Ports())
         gateway = await stack.enter_async_context(Gateway(plane.kubeconfig, namespaces=[namespace]))
@@ -243,7 +243,7 @@ async def world(
         await stack.enter_async_context(
             Node(plane.kubeconfig, namespaces=[namespace], directory=logs / "node")
         )
-        scraping = prometheus.Scraping(plane.kubeconfig, [namespace], interval=scrape)
+        scraping = prometheus.Scraping(plane.kubeconfig, [namespace], interval=f"{scrape * 1000:.0f}ms")
         serving = prometheus.serve(processes, ports, logs / "prometheus", scraping)
         evidence = await stack.enter_async_context(serving)
         load = Load(rate=rate, duration=lasting, max_requests=round(rate * lasting))
@@ -276,18 +276,21 @@ async def kubectl(plane: ControlPlane, objects: list[Object], *arguments: str) -
     assert process.returncode == 0, said.decode()
 
 
-def _platform() -> list[Object]:
+def _platform(scrape: float) -> list[Object]:
     objects = list(yaml.safe_load_all((EXAMPLES / "platform.yaml").read_text()))
     for wanted in objects:
         if wanted["kind"] == "GuardrailPolicy":
-            _widen(wanted["spec"])
+            _widen(wanted["spec"], scrape)
     return objects
 
 
-def _widen(spec: dict[str, Any]) -> None:
-    """Leave what matters for tests: a dozen tasks exclude harm, and gross violations are found in a dozen."""
+def _widen(spec: dict[str, Any], scrape: float) -> None:
+    """Leave what matters for tests: a dozen tasks exclude harm, and gross violations are found in a dozen.
+
+    ``scrape`` is seconds between two scrapes, in which no evidence can be newer.
+    """
     spec["strata"] = {"labels": [], "required": []}
-    spec["staleAfter"], spec["blindAfter"] = "4s", "20s"
+    spec["staleAfter"], spec["blindAfter"] = f"{max(4.0, 3 * scrape):g}s", f"{max(20.0, 9 * scrape):g}s"
     for metric in spec["metrics"]:
         if "tolerance" in metric:
             metric |= {"maxHarm": {"absolute": 0.45}, "alpha": 0.2}

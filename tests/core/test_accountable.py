@@ -59,3 +59,11 @@ def test_a_candidate_is_undone_from_its_beginning_and_what_served_from_the_windo
 def test_a_refusal_of_an_earlier_rollout_and_of_others_undoes_nothing() -> None:
     assert taken_back(release(**refused(PROMOTED - 60.0)), "r-2", PROMOTED) is None
     assert taken_back(release(**refused(PROMOTED)), "r-1", PROMOTED) is None
+
+
+def test_a_refusal_in_the_rollouts_first_moment_is_its_own_although_stamps_are_cut_to_milliseconds() -> None:
+    since = PROMOTED + 0.0007
+    found = taken_back(release(**refused(since)), "r-2", since)
+    assert found is not None
+    assert found.until == PROMOTED
+    assert taken_back(release(**refused(PROMOTED - 0.5)), "r-2", since) is None

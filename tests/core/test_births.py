@@ -140,3 +140,8 @@ def test_a_series_read_at_the_very_start_of_a_block_is_no_newcomer() -> None:
 
 def test_replicas_that_scraped_in_the_same_moment_count_up_to_the_newer_value() -> None:
     assert united([[Sample(10.0, 5)], [Sample(10.0, 7)]]) == (Sample(10.0, 7),)
+
+
+def test_a_replica_that_begins_a_moment_behind_shows_no_restart() -> None:
+    ahead, behind = [Sample(10.0, 5), Sample(20.0, 6)], [Sample(10.1, 0), Sample(20.1, 6)]
+    assert united([ahead, behind])[-1].value == 6

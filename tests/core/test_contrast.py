@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isclose
+from math import isclose, log
 
 import pytest
 from scipy.stats import poisson
@@ -16,6 +16,7 @@ from agentrelease.core.contrast import (
     recorded,
 )
 from agentrelease.core.evidence import Absolute, Cell, Concurrent, Count, Frozen, Paired, Recorded
+from agentrelease.core.guardrails import Margin
 
 FEW, MANY = Count(30, 3), Count(570, 57)
 RECORD = Frozen({"failures": {"": Recorded(Count(9000, 900))}})
@@ -59,6 +60,33 @@ def test_better_is_evidence_of_safety_and_worse_of_harm(comparison):
     assert good[1] > same[1] > bad[1]
 
 
+def test_where_better_than_stable_is_asked_for_being_as_good_is_no_evidence_of_safety():
+    """A margin below stable's own rate: whoever is like stable, or worse, must never look proven."""
+    half = Margin(0.5, 0.0)
+    made = guardrail(tolerance=half, max_harm=half, max_harm_stratum=half)
+
+    def safe(bad: float) -> list[float]:
+        found = against_reference(made, "", Cell(Count(300, bad), Count(3000, 300)), Concurrent(), 0.1)
+        assert found is not None
+        return [*found.safe(), found.safe_alone()]
+
+    for bad in (30, 90):
+        assert max(safe(bad)) < 0
+    assert min(safe(6)) > 0
+
+
+@pytest.mark.parametrize("once", [True, False])
+@pytest.mark.parametrize("bound", [0.02, 0.2])
+def test_what_is_half_as_bad_as_a_bound_is_proven_to_be_within_it_as_fast_as_can_be(bound: float, once: bool):
+    """No bet grows faster than the one on the truth: by its divergence from the bound, a task."""
+    n, true = 1000.0, bound / 2
+    found = max(against_bound(bound, Count(n, n * true), bounded=once).safe())
+    divergence = true * log(true / bound) + (
+        (1 - true) * log((1 - true) / (1 - bound)) if once else bound - true
+    )
+    assert found == pytest.approx(n * divergence)
+
+
 # ---- records ---------------------------------------------------------------------------------------------
 
 
@@ -82,6 +110,21 @@ def test_a_record_misleads_no_more_often_than_it_is_said_to(mean: float, strata:
     assert poisson.sf(min(above) - 1, mean) <= risk
     assert not below or poisson.cdf(max(below), mean) <= risk
     assert all(limits(Count(n, x), strata)[0] <= x / n <= limits(Count(n, x), strata)[1] for x in counts)
+
+
+def test_a_record_of_one_task_is_one_and_bounds_next_to_nothing():
+    one = Frozen({"failures": {"": Recorded(Count(1, 0))}})
+    found = against_reference(guardrail(), "", Cell(Count(300, 300)), one, 0.1)
+    assert found is not None
+    assert max(found.harm()) < 0
+
+
+@pytest.mark.parametrize("bad", [20, 100, 3000])
+def test_a_record_is_no_looser_than_bernsteins_bound(bad: float):
+    """Of a mean at the lower limit just so much is counted as ``m + sqrt(2 m L) + L / 3``."""
+    risk = log(2 / 0.01)
+    mean = limits(Count(10_000, bad), 1)[0] * 10_000
+    assert mean + (2 * mean * risk) ** 0.5 + risk / 3 == pytest.approx(bad)
 
 
 def test_more_records_are_narrower_and_more_strata_wider():

@@ -119,3 +119,7 @@ def test_silence_is_unknown_and_standing_still_is_zero() -> None:
 @pytest.mark.parametrize("values", [(0.5, 1.25), (1e15, 1e15 + 1)])
 def test_values_are_differences_of_what_was_scraped(values: tuple[float, float]) -> None:
     assert increase(samples((1, values[0]), (61, values[1])), 60, 120) == values[1] - values[0]
+
+
+def test_of_two_values_of_the_same_moment_the_first_counts() -> None:
+    assert increase(samples((59, 10), (70, 14), (70, 3), (80, 15)), 60, 120) == 5

@@ -58,6 +58,7 @@ def test_blocks_pair_up_and_what_says_nothing_is_passed_over() -> None:
     assert pair.seen == pytest.approx(0.2**2 / (0.2 * 0.8 * 0.2 * 20 / 19), rel=1e-4)
     for quiet in (0, 10):
         assert Scatter().after(Count(10, quiet)).after(Count(10, quiet)) == Scatter()
+    assert Scatter().after(Count(1, 1)).after(Count(1, 0)) == Scatter(1, 1), "one task a block is a pair, too"
     assert Scatter().after(Count(0.5, 0.2)).after(Count(0.5, 0.1)) == Scatter()
 
 

@@ -39,6 +39,7 @@ def test_unknown_is_not_zero() -> None:
     assert total([None, Count(3, 1), Count(4, 2)]) == Count(7, 3)
     assert Count(0, 0).rate is None
     assert Count(4, 1).rate == 0.25
+    assert Count(1, 1).rate == 1.0
 
 
 def test_what_fits_is_left_as_it_is() -> None:
@@ -53,3 +54,8 @@ def test_what_does_not_fit_is_summed_and_stays_unknown_where_all_of_it_is() -> N
     assert folded(cells, kept, ()) == {"k1": cells["k1"], "other": Cell(Count(7, 2), None, 2.0)}
     cells["b"] = Cell(None, Count(5, 5))
     assert folded(cells, kept, ())["other"] == Cell(Count(3, 1), Count(5, 5), None)
+
+
+def test_pairs_of_which_none_was_bad_in_both_are_still_pairs_when_they_are_summed() -> None:
+    cells = {"x" * 999: Cell(Count(3, 1), Count(3, 0), 0.0), "y" * 999: Cell(Count(4, 2), Count(4, 1), 1.0)}
+    assert folded(cells, (), ()) == {"other": Cell(Count(7, 3), Count(7, 1), 1.0)}

@@ -10,7 +10,7 @@ from tests.support.situations import NOW, standing
 
 from agentrelease.api.status import MAX_MESSAGE, MAX_REFUSED, LogHead, ReleaseStatus, Transition
 from agentrelease.api.vocabulary import Autonomy
-from agentrelease.core.decision import decide
+from agentrelease.core.decision import Direction, decide
 from agentrelease.core.exposure import NOTHING, Exposure
 from agentrelease.core.recovery import Former, Kept, Told, former, is_lost
 from agentrelease.core.situation import Desired
@@ -151,6 +151,17 @@ def test_where_nothing_says_who_served_nothing_begins():
     after = decide(wiped(found(kept("old", ""))), NOW)
     assert (after.step.move, after.step.cause) == (Move.KEEP, "StableUnknown")
     assert after.status.candidate is None
+
+
+@pytest.mark.parametrize(
+    ("level", "direction"),
+    [(Autonomy.OBSERVE, Direction.KEEP), (Autonomy.SUGGESTION_ONLY, Direction.LOWER), (None, Direction.KEEP)],
+)
+def test_where_nothing_says_who_served_nobody_goes_further_than_to_observe(level, direction):
+    s = wiped(found(kept("old", "")))
+    live = None if level is None else Exposure(autonomy=level)
+    after = decide(replace(s, live=replace(s.live, exposure=live)), NOW)
+    assert (after.step.cause, after.direction) == ("StableUnknown", direction)
 
 
 def test_a_permission_that_no_status_knows_is_taken_back_before_a_first_release_begins():

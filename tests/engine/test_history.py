@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.support.stage import Behaviour, Stage
+from tests.support.stage import SPEC, Behaviour, Stage
 
 from agentrelease.core.ledger import Ledger
 from agentrelease.core.reference import read_reference
@@ -83,3 +83,27 @@ async def test_without_history_the_release_goes_on_and_says_so() -> None:
     assert ledger.origin.startswith("0 blocks")
     assert "no memory" in ledger.origin
     await stage.run(400, until="Promoted")
+
+
+async def test_days_that_could_not_be_read_are_asked_for_again() -> None:
+    stage = await serving()
+    stage.days = [0.96] * 18 + [0.76] * 6
+    stage.forgets = True
+    phases = [SPEC["phases"][0] | {"minDuration": "3m"}, *SPEC["phases"][1:]]
+    await stage.apply("v2", Behaviour(completion=0.94, violations=0.005), phases=phases)
+    await stage.run(50, until="shadow")
+    await stage.run(40)
+    stage.forgets = False
+    before = Ledger.from_json((await stage.release()).status.evidence)
+    after = Ledger.from_json((await stage.run(60)).status.evidence)
+    assert (before.recalled, after.recalled) == ("", "168 hours of its past days are known")
+    assert after.origin == before.origin, "the history that a ledger began with stays what it was"
+
+
+async def test_where_days_are_never_read_the_release_goes_on_and_says_so() -> None:
+    stage = await serving()
+    stage.forgets = True
+    await stage.apply("v2", Behaviour(completion=0.94, violations=0.005))
+    release = await stage.run(600, until="Promoted")
+    (said,) = {one.reason for one in release.status.history if "stable's record" in one.reason}
+    assert "its past days were not read" in said

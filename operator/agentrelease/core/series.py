@@ -91,12 +91,14 @@ class Stretch:
 class Days:
     """Blocks of an hour each from stable's past days, what is to be said of them, and when they were.
 
-    ``read`` is the part of the past that they are from, in unix seconds.
+    ``read`` is the part of the past that they are from, in unix seconds; ``unread`` says that it could not
+    be asked for, so that nobody knows whether there is any.
     """
 
     hours: tuple[Block, ...]
     said: str
     read: tuple[float, float]
+    unread: bool = False
 
 
 @dataclass(frozen=True, slots=True)

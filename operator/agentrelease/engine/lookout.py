@@ -1,8 +1,9 @@
 """The shared look at Prometheus: one for all releases, on a fixed clock.
 
-Stable's history is read once for each candidate, in the background and in chunks from the newest back:
+Stable's history is read for each candidate, in the background and in chunks from the newest back:
 block by block what was just before, and hour by hour the days before that. Nothing waits for it: a look has
-it as soon as it is there, or a sentence that says why it is not.
+it as soon as it is there, or a sentence that says why it is not. Days that could not be read are asked for
+again, because at 100 % they are all that tells an evening from harm.
 
 Between looks it listens for what may not happen even once: cheap sums first, and what grew is read whole.
 An alarm that is missed costs nothing but time, for the next look counts the same.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from math import inf
 from typing import TYPE_CHECKING
 
 from agentrelease.core import blocks, swing
@@ -35,6 +37,9 @@ CHUNK = 30
 PATIENCE = 30.0
 """Seconds that reading history may take; what was read until then is used."""
 
+AGAIN = 60.0
+"""Seconds until days that could not be read are asked for again."""
+
 
 class Lookout:
     """Keeps the newest snapshot, and how far back the next one has to reach."""
@@ -45,6 +50,7 @@ class Lookout:
         self._through: dict[str, float] = {}
         self._pasts: dict[str, Past] = {}
         self._asked: dict[str, tuple[str, asyncio.Task[None]]] = {}
+        self._again: dict[str, float] = {}  # when to ask once more, on Prometheus' clock
         self._alarms: dict[str, frozenset[Alarm]] = {}
         self._heard: dict[Alarm, float] = {}
         self.latest: Snapshot | None = None
@@ -60,6 +66,7 @@ class Lookout:
         self._through.pop(key, None)
         self._alarms.pop(key, None)
         self._pasts.pop(key, None)
+        self._again.pop(key, None)
         asked = self._asked.pop(key, None)
         if asked is not None:
             asked[1].cancel()
@@ -67,10 +74,11 @@ class Lookout:
     def recall(
         self, key: str, candidate: str, stretch: Stretch, spec: GuardrailPolicySpec, grid: float
     ) -> None:
-        """Begin to read stable's history for a candidate, once."""
-        asked = self._asked.get(key)
-        if asked is not None and asked[0] == candidate:
+        """Begin to read stable's history for a candidate, unless that was done or is under way."""
+        asked, now = self._asked.get(key), self.latest.at if self.latest else 0.0
+        if asked is not None and asked[0] == candidate and now < self._again.get(key, inf):
             return
+        self._again.pop(key, None)
         if asked is not None:
             asked[1].cancel()
         reading = self._read(key, candidate, stretch, spec, grid)
@@ -108,6 +116,9 @@ class Lookout:
     ) -> None:
         self._pasts[key] = past = await history(self._evidence, candidate, stretch, spec, grid)
         days = await remembered(self._evidence, days_before(stretch), spec)
+        if days.unread and self.latest is not None:
+            self._again[key] = self.latest.at + AGAIN
+            return
         self._pasts[key] = replace(past, days=days)
 
 
@@ -132,7 +143,7 @@ async def remembered(evidence: Evidence, stretch: Stretch, spec: GuardrailPolicy
     known = f"{len(found)} hours of its past days are known" if found else "its past days are not known"
     said = known + (f"; no more: {why}" if why else "")
     start = found[0].start if found else stretch.end
-    return Days(tuple(found), said, (start, stretch.end))
+    return Days(tuple(found), said, (start, stretch.end), unread=bool(why) and not found)
 
 
 async def _backwards(

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from agentrelease.api.bundle import LAYERS, Bundle
 from agentrelease.api.revision import ChangeKind
-from agentrelease.core.bundle import canonical, changes, digest_of, layer_digests, revision_name
+from agentrelease.core.bundle import (
+    MAX_CHANGES_PER_LAYER,
+    canonical,
+    changes,
+    digest_of,
+    layer_digests,
+    revision_name,
+)
 
 SHA = "sha256:" + "ab" * 32
 
@@ -210,6 +217,18 @@ def test_a_diff_of_everything_stays_bounded():
     rest = [c for c in found if c.change is ChangeKind.MORE]
     assert [(c.layer, c.to) for c in rest] == [("prompts", "40"), ("tools", "232")]
     assert len(found) == 2 * 25
+
+
+def test_as_many_changes_as_are_told_leave_nothing_to_count():
+    def prompts(number, version):
+        listed = [{"name": f"p.{i:02d}", "version": version, "digest": SHA} for i in range(number)]
+        return bundle(prompts=listed)
+
+    told = MAX_CHANGES_PER_LAYER
+    found = changes(prompts(told, "v1"), prompts(told, "v2"))
+    assert (len(found), {one.change for one in found}) == (told, {ChangeKind.CHANGED})
+    last = changes(prompts(told + 1, "v1"), prompts(told + 1, "v2"))[-1]
+    assert (last.change, last.to) == (ChangeKind.MORE, "1")
 
 
 def test_a_long_value_is_cut_to_its_bound_and_says_that_it_was():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import re
 
 import pytest
 from hypothesis import given
@@ -107,6 +109,16 @@ def test_a_forged_beginning_is_found_although_everything_after_it_was_made_to_fi
     assert check(links(forged), honest[-1].head)[0].kind is FaultKind.CHANGED
 
 
+def test_a_log_that_has_not_begun_lacks_nothing():
+    assert check([]) == ()
+
+
+def test_no_log_has_an_entry_before_its_first():
+    (first,) = links(chain(["a"]))
+    faults = check([Link(0, "", "", None), first])
+    assert [(fault.kind, fault.id) for fault in faults] == [(FaultKind.CHANGED, name_of(0))]
+
+
 # ---- the bounded copy ------------------------------------------------------------------------------
 
 
@@ -145,9 +157,64 @@ def test_what_a_copy_let_go_is_forgotten_by_place_and_does_not_hide_another_gap(
     assert fault.id == name_of(30)
 
 
+def test_a_copy_keeps_so_many_entries_and_lets_the_oldest_go_first():
+    status = kept(chain([str(n) for n in range(MAX_DECISIONS)]))
+    assert (len(status.decisions), status.dropped) == (MAX_DECISIONS, [])
+    status = kept(chain([str(n) for n in range(MAX_DECISIONS + 3)]))
+    assert [one.sequence for one in status.decisions] == list(range(4, MAX_DECISIONS + 4))
+    assert copies.dropped([status]) == {1, 2, 3}
+
+
+def test_a_copy_is_measured_as_the_api_server_writes_it():
+    """Which escapes ``<``, ``>`` and ``&``: what fits to the byte stays whole, and short when it is short."""
+
+    def written(status: RevisionStatus) -> int:
+        text = json.dumps(status.decisions[0].to_object(), ensure_ascii=False)
+        return len(re.sub("[<>&]", r"\\u0000", text).encode())
+
+    entries = chain(["<ä> & <b>"])
+    whole = kept(entries)
+    short = kept(entries, written(whole) - 1)
+    assert kept(entries, written(whole)) == whole
+    assert [bool(one.entry) for one in (*whole.decisions, *short.decisions)] == [True, False]
+    assert kept(entries, written(short)) == short
+    gone = kept(entries, written(short) - 1)
+    assert (gone.decisions, copies.dropped([gone])) == ([], {1})
+
+
+def test_a_revision_and_its_copy_never_outgrow_what_an_object_may_have_together():
+    small, large = {"spec": "x" * 10}, {"spec": "x" * (copies.WHOLE_OBJECT - 5000)}
+    assert copies.room_beside(small) == copies.ROOM
+    assert copies.room_beside(large | {"status": "x" * 9999}) == copies.room_beside(large)
+    assert copies.room_beside(large) + len(json.dumps(large)) == copies.WHOLE_OBJECT
+    assert copies.room_beside({"spec": "x" * copies.WHOLE_OBJECT}) == 0
+
+
+def test_a_reason_is_cut_to_what_a_revision_may_say():
+    (entry,) = chain(["because " * 999])
+    entry.content["outcome"]["move"] = "Promote"
+    status = RevisionStatus.model_validate(kept([entry]).to_object())
+    assert status.reason.startswith("because because")
+    assert status.decisions[0].reason.startswith("because because")
+
+
 def test_an_entry_is_kept_once_however_often_it_is_given():
     entries = chain(["a", "b"])
     assert kept([*entries, *entries]) == kept(entries)
+
+
+def test_places_beside_each_other_are_one_gap_and_where_there_are_too_many_the_oldest_become_one():
+    def gaps(*places: int) -> list[tuple[int, int]]:
+        found = []
+        for place in places:
+            found = copies._gaps(found, place)
+        return [(gap.first, gap.last) for gap in found]
+
+    assert gaps(1, 2, 3, 5) == [(1, 3), (5, 5)]
+    assert gaps(5, 3, 4) == [(3, 5)]
+    assert gaps(3, 3) == [(3, 3)]
+    apart = range(1, 3 * MAX_DROPPED + 2, 3)
+    assert gaps(*apart) == [(1, 4), *((place, place) for place in apart[2:])]
 
 
 def test_places_that_were_let_go_never_outgrow_their_list():

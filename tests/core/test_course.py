@@ -87,6 +87,10 @@ def test_a_course_is_read_back_as_it_was_and_anything_else_is_none() -> None:
         assert Course.from_json(broken) is None
 
 
+def test_a_course_that_an_older_operator_kept_is_read() -> None:
+    assert Course.from_json('{"v":1,"p":"digest","s":[["new",5.0]]}') == Course.begun("digest", 5.0)
+
+
 def test_a_course_that_has_become_too_long_is_given_up_whole() -> None:
     course, empty = Course("p", (("x", ""),)), len(Course("p", (("x", ""),)).to_json())
     fits = replace(course, steps=(("x", "ä" * (LONGEST - empty)),))

@@ -134,7 +134,7 @@ def check(
     faults, kept = _changed(links)
     faults += _reordered(links)
     known = dict(sorted(kept.items()))
-    last = max([*known, head.sequence if head else 0], default=0)
+    last = max([*known, head.sequence if head else 0])
     faults += _missing(known, last, frozenset(dropped))
     for sequence, link in known.items():
         before = known.get(sequence - 1)

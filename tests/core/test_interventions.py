@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,8 +12,10 @@ from tests.support.stage import BUNDLE, SPEC
 
 from agentrelease.api.status import Outcome
 from agentrelease.api.vocabulary import Action, Autonomy
+from agentrelease.core import intent
 from agentrelease.core.decision import decide
 from agentrelease.core.interventions import PATIENCE, intervene, settles, settling
+from agentrelease.core.situation import Live
 from agentrelease.core.steps import Move, Step
 
 if TYPE_CHECKING:
@@ -62,6 +66,25 @@ def test_the_most_dangerous_tools_that_can_be_used_are_cut_whatever_lies_between
         after = decide(with_(s, {"assessment": judged(12, 15, Action.REDUCE_TOOLS)}), NOW).status.candidate
         assert after is not None
         assert after.tools_cut == (cut or before.get("toolsCut", 0)), name
+
+
+@pytest.mark.parametrize(
+    ("tools", "phase", "cuts"),
+    [
+        (BUNDLE["tools"], {}, [2, 1, 0]),
+        (BUNDLE["tools"][:2], {}, [2, 0]),
+        (BUNDLE["tools"][::2], {}, [1, 0]),
+        (BUNDLE["tools"], {"phaseIndex": 2, "phaseName": "canary-10", "granted": None}, [2, 0]),
+    ],
+    ids=["each class", "nothing irreversible", "nothing that writes", "a level that uses none of them"],
+)
+def test_tools_come_back_by_the_classes_that_were_taken_and_no_window_is_spent_on_none(tools, phase, cuts):
+    for cut, before in pairwise(cuts):
+        s = standing(spec={"bundle": BUNDLE | {"tools": tools}}, toolsCut=cut, **phase)
+        after = decide(replace(s, live=Live(intent.exposure(s.release))), NOW)
+        assert (after.step.move, after.step.cause) == (Move.GIVE_BACK, "WayBackEarned")
+        assert after.status.candidate is not None
+        assert after.status.candidate.tools_cut == before
 
 
 def test_autonomy_goes_down_one_level_and_from_the_lowest_a_phase():

@@ -55,15 +55,22 @@ def one_back(s: Situation, cause: str, reason: str) -> Step:
 
 def _next_cut(release: AgentRelease, candidate: Candidate) -> int | None:
     """Return the least further cut that takes a tool which the candidate can use at its level."""
-    level, done = intent.exposure_in(release, candidate).autonomy, candidate.tools_cut
-    usable = _usable(release, level, done)
-    further = range(done + 1, Effect.IRREVERSIBLE.rank + 1)
-    return next((cut for cut in further if _usable(release, level, cut) != usable), None)
+    usable, done = _usable(release, candidate), candidate.tools_cut
+    return next((cut for cut in range(done + 1, len(usable)) if usable[cut] != usable[done]), None)
 
 
-def _usable(release: AgentRelease, level: Autonomy, cut: int) -> frozenset[str]:
-    tools = kept(release.spec.bundle.tools, cut)
-    return tools_alone(tools, level) | tools_asking(tools, level)
+def _last_cut(release: AgentRelease, candidate: Candidate) -> int:
+    """Return the cut before the one that took the last tools: it gives these back and no others."""
+    usable, done = _usable(release, candidate), candidate.tools_cut
+    more = next((tools for tools in reversed(usable[:done]) if tools != usable[done]), usable[0])
+    return usable.index(more)
+
+
+def _usable(release: AgentRelease, candidate: Candidate) -> list[frozenset[str]]:
+    """Return the tools that the candidate can use at its level, by how many effect classes are cut."""
+    level = intent.exposure_in(release, candidate).autonomy
+    left = [kept(release.spec.bundle.tools, cut) for cut in range(Effect.IRREVERSIBLE.rank + 1)]
+    return [tools_alone(tools, level) | tools_asking(tools, level) for tools in left]
 
 
 def earned(s: Situation, _now: float) -> Step | None:
@@ -116,7 +123,7 @@ def given_back(release: AgentRelease, candidate: Candidate) -> dict[str, object]
         higher = cap.one_up
         return {"autonomy_cap": None if higher >= level else higher}
     if candidate.tools_cut:
-        return {"tools_cut": candidate.tools_cut - 1}
+        return {"tools_cut": _last_cut(release, candidate)}
     return {"fallback": False}
 
 

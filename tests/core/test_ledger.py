@@ -367,14 +367,19 @@ def test_what_the_first_program_wrote_is_still_read() -> None:
 def test_past_days_are_counted_back_from_the_newest_hour_and_stay_with_their_stratum() -> None:
     """A day and a half: an outage on the half day is no habit, an hour that is bad on both is."""
 
+    newest = 1_800_000_000.0 - 4 * 3600.0
+
     def hour(ago: int) -> Block:
         outage = Cell(None, Count(6000, 5000 if ago == 30 else 600))
         habit = Cell(None, Count(6000, 1200 if ago in {6, 30} else 600))
-        return Block(-3600.0 * (ago + 1), -3600.0 * ago, {"failures": {"a": outage, "b": habit}})
+        end = newest - 3600.0 * ago
+        return Block(end - 3600.0, end, {"failures": {"a": outage, "b": habit}})
 
     made = plan()
     ledger = Ledger.new(made, 0.0).remembering(made, [hour(ago) for ago in range(36)], "36 hours")
-    assert Ledger.from_json(ledger.to_json()) == ledger
+    later = block(0, {"failures": {"c": ((30, 3), (570, 57))}})
+    for kept in (ledger, absorbed(made, [later], ledger=ledger)):
+        assert Ledger.from_json(kept.to_json()) == kept
     short = Ledger.new(made, 0.0).remembering(made, [hour(6)], "an hour").metrics["failures"].strata
     assert short["b"].recorded.highest == pytest.approx(0.2, rel=0.05), "a day that has only begun"
     strata = ledger.metrics["failures"].strata

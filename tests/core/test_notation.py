@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from agentrelease.api.status import Refused, Serving
 from agentrelease.api.vocabulary import Autonomy
+from agentrelease.core.assess import Requirements
 from agentrelease.core.exposure import Cohort, Exposure
 from agentrelease.core.notation import read, written
 from agentrelease.core.record import NAMES
@@ -52,6 +53,7 @@ def test_numbers_that_json_lacks_are_words():
 
 def test_a_field_that_an_older_record_lacks_takes_its_default():
     assert read(Measured, {"tasks": 3.0}, NAMES) == Measured(tasks=3.0)
+    assert read(Requirements, {}, NAMES) == Requirements(), "also one that is made anew each time"
 
 
 @pytest.mark.parametrize(
@@ -73,7 +75,6 @@ def recorded_types():
     from dataclasses import is_dataclass
     from typing import get_args, get_type_hints
 
-    from agentrelease.core.assess import Requirements
     from agentrelease.core.guardrails import Plan
     from agentrelease.core.record import _SITUATION
 

@@ -112,7 +112,7 @@ class Process:
         """
         last = self.newest(at)
         if self._gone(last, deadline, seen):
-            return self.started.by(last) - self._done(-inf, last)
+            return self.started.by(last) - self._done(inf, last)
         told = self._told(last, deadline)
         if told is not None:
             return told
@@ -139,12 +139,12 @@ class Process:
         return seen - last >= max(deadline, GONE_AFTER * interval)
 
     def _done(self, then: float, last: float) -> float:
-        """Tasks finished by ``last`` that may have been among those started by ``then``."""
+        """Tasks finished by ``last`` that may have been among those started by ``then``; all for infinity."""
         if not self.buckets:
             return sum(line.by(last) for line in self.finished)
         done, shorter = 0.0, None
         for longest, line in self.buckets:
-            at = last if then == -inf else min(then + longest + LAG, last)
+            at = min(then + longest + LAG, last)
             done += line.from_then(at, last) - (shorter.from_then(at, last) if shorter else 0.0)
             shorter = line
         return done

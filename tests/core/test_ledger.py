@@ -423,3 +423,13 @@ def test_dispersion_is_learned_from_stable_unless_outcomes_are_of_the_randomised
     assert (ledger.blocks, ledger.phase_blocks) == (20, 20)
     assert ledger.phi(made)["failures"] > 10.0
     assert ledger.phi(apart) == {"failures": 1.0}
+
+
+def test_what_is_said_of_the_evidence_takes_little_of_a_status_however_long_it_is() -> None:
+    """Causes come from other programs; a status that grows with them could not be written any more."""
+    made = plan()
+    told = block(0, {}, problems=tuple(f"{n} {'x' * 5000}" for n in range(50)))
+    quiet = absorbed(made, [block(0, {})])
+    said = absorbed(made, [told]).warmed(made, [], "y" * 5000).remembering(made, [], "z" * 5000)
+    assert (said.problems[0][:3], said.origin[0], said.recalled[0]) == ("0 x", "y", "z")
+    assert len(said.to_json()) - len(quiet.to_json()) < 800

@@ -33,7 +33,7 @@ def taken(s: Situation, action: Action) -> Step:
 def test_what_an_agent_cannot_give_takes_the_next_stronger_thing():
     model = Action.FALLBACK_MODEL
     assert taken(standing(), model) == Step(Move.FALL_BACK, "FallbackModel", "it is worse")
-    assert taken(standing(fallback=True), model) == Step(Move.CUT_TOOLS, "ToolsReduced", "it is worse", cut=1)
+    assert taken(standing(fallback=True), model) == Step(Move.CUT_TOOLS, "ToolsReduced", "it is worse")
     assert taken(standing(spec=ALONE), model).move is Move.CUT_TOOLS, "its bundle has no other model"
     assert taken(standing(toolsCut=2, fallback=True), model).move is Move.CAP, (
         "no tool but those that read is left"
@@ -43,8 +43,7 @@ def test_what_an_agent_cannot_give_takes_the_next_stronger_thing():
 def test_tools_are_cut_while_a_cut_takes_one_that_can_be_used():
     reduce = Action.REDUCE_TOOLS
     assert taken(standing(), reduce).move is Move.CUT_TOOLS, "the model is not asked for"
-    again = taken(standing(toolsCut=1), reduce)
-    assert (again.move, again.cut) == (Move.CUT_TOOLS, 2)
+    assert taken(standing(toolsCut=1), reduce).move is Move.CUT_TOOLS
     low = {"autonomyCap": "suggestion-only"}
     assert taken(standing(**low), reduce) == Step(
         Move.CAP, "AutonomyLowered", "it is worse", cap=Autonomy.OBSERVE
@@ -54,18 +53,16 @@ def test_tools_are_cut_while_a_cut_takes_one_that_can_be_used():
 def test_the_most_dangerous_tools_that_can_be_used_are_cut_whatever_lies_between():
     reading, writing, final = BUNDLE["tools"]
     without = {
-        "an irreversible one": ([reading, writing], {}, Move.CUT_TOOLS, 2),
-        "one that writes": ([reading, final], {}, Move.CUT_TOOLS, 1),
-        "one that writes, after a cut": ([reading, final], {"toolsCut": 1}, Move.CAP, 0),
-        "anything to take": ([reading], {}, Move.CAP, 0),
+        "an irreversible one": ([reading, writing], 0, Move.CUT_TOOLS, 2),
+        "one that writes": ([reading, final], 0, Move.CUT_TOOLS, 1),
+        "one that writes, after a cut": ([reading, final], 1, Move.CAP, 1),
+        "anything to take": ([reading], 0, Move.CAP, 0),
     }
     for name, (tools, before, move, cut) in without.items():
-        s = standing(spec={"bundle": BUNDLE | {"tools": tools}}, **before)
-        found = taken(s, Action.REDUCE_TOOLS)
-        assert (found.move, found.cut) == (move, cut), name
-        after = decide(with_(s, {"assessment": judged(12, 15, Action.REDUCE_TOOLS)}), NOW).status.candidate
-        assert after is not None
-        assert after.tools_cut == (cut or before.get("toolsCut", 0)), name
+        s = standing(spec={"bundle": BUNDLE | {"tools": tools}}, toolsCut=before)
+        found = decide(with_(s, {"assessment": judged(12, 15, Action.REDUCE_TOOLS)}), NOW)
+        assert found.status.candidate is not None
+        assert (found.step.move, found.status.candidate.tools_cut) == (move, cut), name
 
 
 @pytest.mark.parametrize(

@@ -201,7 +201,7 @@ def test_an_intervention_takes_one_thing_and_its_window_begins_anew() -> None:
     s = standing()
     steps = {
         "autonomy_cap": Step(Move.CAP, "GuardrailBreached", "", cap=Autonomy.OBSERVE),
-        "tools_cut": Step(Move.CUT_TOOLS, "GuardrailBreached", "", cut=1),
+        "tools_cut": Step(Move.CUT_TOOLS, "GuardrailBreached", ""),
         "fallback": Step(Move.FALL_BACK, "GuardrailBreached", ""),
     }
     taken = {"autonomy_cap": Autonomy.OBSERVE, "tools_cut": 1, "fallback": True}

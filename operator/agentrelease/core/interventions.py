@@ -36,9 +36,9 @@ def intervene(s: Situation, action: Action, why: str) -> Step:
         return withdraw(Outcome.ROLLED_BACK, "GuardrailBreached", f"after {PATIENCE} interventions: {why}")
     if action is Action.FALLBACK_MODEL and not candidate.fallback and s.release.spec.bundle.model.fallback:
         return Step(Move.FALL_BACK, "FallbackModel", why)
-    cut = _next_cut(s.release, candidate)
-    if action in (Action.FALLBACK_MODEL, Action.REDUCE_TOOLS) and cut is not None:
-        return Step(Move.CUT_TOOLS, "ToolsReduced", why, cut=cut)
+    cuttable = next_cut(s.release, candidate) > candidate.tools_cut
+    if action in (Action.FALLBACK_MODEL, Action.REDUCE_TOOLS) and cuttable:
+        return Step(Move.CUT_TOOLS, "ToolsReduced", why)
     current = intent.exposure(s.release).autonomy
     if action is not Action.STEP_BACK and current > Autonomy.OBSERVE:
         return Step(Move.CAP, "AutonomyLowered", why, cap=current.one_down)
@@ -53,10 +53,10 @@ def one_back(s: Situation, cause: str, reason: str) -> Step:
     return Step(Move.STEP_BACK, cause, reason, phase=index)
 
 
-def _next_cut(release: AgentRelease, candidate: Candidate) -> int | None:
-    """Return the least further cut that takes a tool which the candidate can use at its level."""
+def next_cut(release: AgentRelease, candidate: Candidate) -> int:
+    """Return the least further cut that takes a tool the candidate can use; the present one if none does."""
     usable, done = _usable(release, candidate), candidate.tools_cut
-    return next((cut for cut in range(done + 1, len(usable)) if usable[cut] != usable[done]), None)
+    return next((cut for cut in range(done + 1, len(usable)) if usable[cut] != usable[done]), done)
 
 
 def _last_cut(release: AgentRelease, candidate: Candidate) -> int:

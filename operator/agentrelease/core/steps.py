@@ -50,8 +50,7 @@ class Step:
     """One move and the sentence that explains it.
 
     ``cause`` is a CamelCase word for Events and conditions; ``running`` says whether the phase's
-    clock may count this tick. ``cap`` is the autonomy level that a move leaves, ``cut`` how many effect
-    classes are taken from the tools after it.
+    clock may count this tick.
     """
 
     move: Move
@@ -60,7 +59,6 @@ class Step:
     phase: int = -1
     outcome: Outcome | None = None
     cap: Autonomy | None = None
-    cut: int = 0
     running: bool = False
 
 

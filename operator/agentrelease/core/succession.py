@@ -20,7 +20,7 @@ from agentrelease.core import draining, edits, intent, permitted, reporting
 from agentrelease.core.assess import FRESH_BLOCKS
 from agentrelease.core.drift import DRIFT_UNDONE, fights
 from agentrelease.core.instants import exact_stamp
-from agentrelease.core.interventions import given_back, settles
+from agentrelease.core.interventions import given_back, next_cut, settles
 from agentrelease.core.refusals import refusal_of, refusing
 from agentrelease.core.steps import APPROVAL_REQUIRED, Move, Step
 from agentrelease.core.watch import SLOT_TAKEN, over
@@ -147,7 +147,7 @@ def _intervened(release: AgentRelease, step: Step) -> ReleaseStatus:
         return _with(status, candidate, confirmed_at=0.0, active_seconds=0.0, **back)
     change: dict[str, object] = {"interventions": candidate.interventions + 1, "active_seconds": 0.0}
     if step.move is Move.CUT_TOOLS:
-        change["tools_cut"] = step.cut
+        change["tools_cut"] = next_cut(release, candidate)
     elif step.move is Move.FALL_BACK:
         change["fallback"] = True
     else:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentrelease.api.revision import MAX_DECISIONS, MAX_DROPPED, RevisionStatus
+from agentrelease.api.revision import MAX_DECISIONS, MAX_DROPPED, Dropped, RevisionStatus
 from agentrelease.core import copies, packing
 from agentrelease.core.chain import Entry, FaultKind, Link, check, name_of
 from agentrelease.core.record import digest
@@ -163,6 +163,11 @@ def test_a_copy_keeps_so_many_entries_and_lets_the_oldest_go_first():
     status = kept(chain([str(n) for n in range(MAX_DECISIONS + 3)]))
     assert [one.sequence for one in status.decisions] == list(range(4, MAX_DECISIONS + 4))
     assert copies.dropped([status]) == {1, 2, 3}
+
+
+def test_a_gap_excuses_the_places_in_it_and_no_earlier_one():
+    status = RevisionStatus(dropped=[Dropped(first=5, last=6), Dropped(first=9, last=9)])
+    assert copies.dropped([status, RevisionStatus()]) == {5, 6, 9}
 
 
 def test_a_copy_is_measured_as_the_api_server_writes_it():

@@ -77,9 +77,12 @@ def test_where_better_than_stable_is_asked_for_being_as_good_is_no_evidence_of_s
 
 @pytest.mark.parametrize("once", [True, False])
 @pytest.mark.parametrize("bound", [0.02, 0.2])
-def test_what_is_half_as_bad_as_a_bound_is_proven_to_be_within_it_as_fast_as_can_be(bound: float, once: bool):
+@pytest.mark.parametrize("share", [0.5, 0.3])
+def test_what_is_half_as_bad_as_a_bound_or_less_is_proven_to_be_within_it_as_fast_as_can_be(
+    share: float, bound: float, once: bool
+):
     """No bet grows faster than the one on the truth: by its divergence from the bound, a task."""
-    n, true = 1000.0, bound / 2
+    n, true = 1000.0, share * bound
     found = max(against_bound(bound, Count(n, n * true), bounded=once).safe())
     divergence = true * log(true / bound) + (
         (1 - true) * log((1 - true) / (1 - bound)) if once else bound - true

@@ -109,6 +109,7 @@ def test_a_course_proves_the_evidence_that_it_led_to_and_no_other() -> None:
     for evidence, course in (("other", sealed), ("", sealed), ("counts", begun), ("", begun.sealed("", []))):
         assert missing(evidence, course)
     went_on = sealed.then("through", 60.0)
+    assert went_on.sealed("more", []).open == went_on
     assert missing("counts", went_on), "the ledger went on, and this is an older one"
     assert Course("digest").proof == ""
 

@@ -59,3 +59,11 @@ def test_what_does_not_fit_is_summed_and_stays_unknown_where_all_of_it_is() -> N
 def test_pairs_of_which_none_was_bad_in_both_are_still_pairs_when_they_are_summed() -> None:
     cells = {"x" * 999: Cell(Count(3, 1), Count(3, 0), 0.0), "y" * 999: Cell(Count(4, 2), Count(4, 1), 1.0)}
     assert folded(cells, (), ()) == {"other": Cell(Count(7, 3), Count(7, 1), 1.0)}
+
+
+def test_a_key_of_the_greatest_length_has_its_own_stratum_and_a_longer_one_has_not() -> None:
+    cells = {
+        "x" * evidence.LONGEST_KEY: Cell(Count(3, 1)),
+        "x" * (evidence.LONGEST_KEY + 1): Cell(Count(4, 2)),
+    }
+    assert folded(cells, (), ()).keys() == {"x" * evidence.LONGEST_KEY, evidence.OTHER}

@@ -294,7 +294,9 @@ def test_a_revisions_own_counts_of_late_are_of_all_strata_together():
     assert blocks.recent(found, both, release, "else", 60.0) == {}
 
 
-@pytest.mark.parametrize(("since", "steps"), [(0.0, 0), (10.0, 0), (11.0, 1), (50.0, 2), (51.0, 3)])
+@pytest.mark.parametrize(
+    ("since", "steps"), [(0.0, 0), (10.0, 0), (11.0, 1), (50.0, 2), (51.0, 3), (100.0, 3)]
+)
 def test_steps_of_tasks_that_began_under_another_exposure_are_passed_over(since: float, steps: int):
     span = replace(SPAN, step=20.0, since=since)
     made = blocks.block(look(), policy(COMPLETION, outcomes={"deadline": "35s"}), span)

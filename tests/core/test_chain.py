@@ -218,8 +218,9 @@ def test_places_beside_each_other_are_one_gap_and_where_there_are_too_many_the_o
     assert gaps(1, 2, 3, 5) == [(1, 3), (5, 5)]
     assert gaps(5, 3, 4) == [(3, 5)]
     assert gaps(3, 3) == [(3, 3)]
-    apart = range(1, 3 * MAX_DROPPED + 2, 3)
-    assert gaps(*apart) == [(1, 4), *((place, place) for place in apart[2:])]
+    apart = range(1, 3 * MAX_DROPPED + 5, 3)
+    assert gaps(*apart[:-1]) == [(1, 4), *((place, place) for place in apart[2:-1])]
+    assert gaps(*apart) == [(1, 7), *((place, place) for place in apart[3:])]
 
 
 def test_places_that_were_let_go_never_outgrow_their_list():

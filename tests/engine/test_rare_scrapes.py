@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.support.stage import POLICY, SPEC, Behaviour, Stage
 
 from agentrelease.core.course import Course, runs
 from agentrelease.core.ledger import Ledger
 
-RARELY = [3, 7, 20]
+RARELY = [3, 10]
 GOOD = Behaviour(completion=0.94, violations=0.005)
 
 
-LONG = [phase | {"minDuration": "2m"} for phase in SPEC["phases"]]
+def lasting(name: str) -> list[dict[str, Any]]:
+    """Return the phases; the one of this name lasts a while."""
+    return [phase | ({"minDuration": "5m"} if phase["name"] == name else {}) for phase in SPEC["phases"]]
 
 
 async def serving(scrape: int) -> tuple[Stage, str]:
@@ -43,7 +47,7 @@ async def test_a_bad_release_is_rolled_back(scrape: int) -> None:
 
 async def test_every_block_compares_both_arms_and_none_is_longer_than_it_takes() -> None:
     stage, _ = await serving(7)
-    await stage.apply("v2", GOOD, phases=LONG)
+    await stage.apply("v2", GOOD, phases=lasting("canary-10"))
     await stage.run(700, until="canary-10")
     await stage.run(70)
     status = (await stage.release()).status
@@ -56,15 +60,15 @@ async def test_every_block_compares_both_arms_and_none_is_longer_than_it_takes()
     assert 0.08 < completion.candidate.n / (completion.candidate.n + completion.stable.n) < 0.12
 
 
-@pytest.mark.parametrize("later", [0, 10])
+@pytest.mark.parametrize("later", [0, 5])
 async def test_a_forbidden_action_is_counted_though_its_block_waits_for_the_other_arm(later: int) -> None:
-    stage, _ = await serving(20)
+    stage, _ = await serving(10)
     await stage.run(later)
-    v2 = await stage.apply("v2", GOOD, phases=LONG)
+    v2 = await stage.apply("v2", GOOD, phases=lasting("shadow"))
     await stage.run(700, until="shadow")
-    await stage.run(60)
+    await stage.run(30)
     stage.behaviours[v2] = Behaviour(rogue=1.0)
-    for _ in range(21):
+    for _ in range(11):
         await stage.step()
         actions = stage._series()["agentrelease_actions_total"]
         if any(one.samples[-1].value for one in actions if one.labels["release"] == v2):
@@ -75,27 +79,27 @@ async def test_a_forbidden_action_is_counted_though_its_block_waits_for_the_othe
 
 
 async def test_what_was_done_before_a_phase_is_no_evidence_that_it_may_be_left() -> None:
-    stage, _ = await serving(20)
-    await stage.apply("v2", GOOD, phases=LONG)
+    stage, _ = await serving(10)
+    await stage.apply("v2", GOOD, phases=lasting("canary-10"))
     entered = Ledger.from_json((await stage.run(2000, until="canary-10")).status.evidence)
     found = []
-    for _ in range(80):
+    for _ in range(40):
         ledger = Ledger.from_json((await stage.run(1)).status.evidence)
         if ledger.blocks > entered.blocks + len(found):
             found.append(ledger.metrics["task-completion"].strata[""].candidate.n)
     assert found[0] == 0, "its tasks go back to before the phase"
-    assert 0 < found[-1] < 1.3 * 10 * 80, "and no burst of the cohort's"
+    assert 0 < found[-1] < 1.3 * 10 * 40, "and no burst of the cohort's"
 
 
 async def test_a_share_is_measured_over_as_many_scrapes_as_it_takes() -> None:
-    stage, _ = await serving(20)
-    await stage.apply("v2", GOOD, phases=LONG)
+    stage, _ = await serving(10)
+    await stage.apply("v2", GOOD, phases=lasting("half"))
     await stage.run(2000, until="half")
-    measured = (await stage.run(80)).status.exposure.measured
+    measured = (await stage.run(40)).status.exposure.measured
     assert measured is not None
     assert measured.weight is not None
     assert 45 < measured.weight < 55
-    assert measured.seconds == 40.0
+    assert measured.seconds == 20.0
 
 
 async def test_scrapes_rarer_than_evidence_may_be_old_are_named_with_the_way_out() -> None:

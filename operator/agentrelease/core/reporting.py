@@ -89,7 +89,7 @@ def _exposure(s: Situation, intended: Exposure, now: float) -> ExposureStatus:
             tasks=None if measured.tasks is None else int(measured.tasks),
             autonomy=measured.autonomy,
             at=stamp(measured.at or now),
-            seconds=measured.seconds,
+            seconds=round(measured.seconds, 1),
         )
         if seen
         else None,

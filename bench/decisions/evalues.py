@@ -74,19 +74,23 @@ def _once(r, d, t_c, t_b, n_c, x_c, n_b, x_b):
 
 
 def _bounded(r, d, t_c, t_b, n_c, x_c, n_b, x_b):
-    edge = bounded.EDGE
-    b = np.clip(_projection(r, d, t_c, t_b, n_c, n_b), edge, 1 - edge)
-    c = np.minimum(r * b + d, 1 - edge)
-    sc, sb = c * (1 - c), b * (1 - b)
-    slope = n_c * r * (t_c - c) / sc + n_b * (t_b - b) / sb
-    bend = n_c * r * r * (c * c - 2 * t_c * c + t_c) / (sc * sc)
-    bend += n_b * (b * b - 2 * t_b * b + t_b) / (sb * sb)
     inside = np.minimum(1.0, (1 - d) / r)
-    b = np.clip(b + slope / bend, edge * inside, (1 - edge) * inside)
+    low, high = bounded.EDGE * inside, (1 - bounded.EDGE) * inside
+    b = np.clip(_projection(r, d, t_c, t_b, n_c, n_b), low, high)
+    for _ in range(bounded.STEPS):
+        c = r * b + d
+        sc, sb = c * (1 - c), b * (1 - b)
+        slope = n_c * r * (t_c - c) / sc + n_b * (t_b - b) / sb
+        bend = n_c * r * r * (c * c - 2 * t_c * c + t_c) / (sc * sc)
+        bend += n_b * (b * b - 2 * t_b * b + t_b) / (sb * sb)
+        b = np.clip(b + slope / bend, low, high)
     c = r * b + d
     slope = n_c * r * (t_c - c) / (c * (1 - c)) + n_b * (t_b - b) / (b * (1 - b))
     paid = np.where(slope > 0, slope * (inside - b), -slope * b)
     stay_c, stay_b = (1 - t_c) / (1 - c), (1 - t_b) / (1 - b)
-    gain_c = x_c * np.log(t_c / (c * stay_c)) + n_c * np.log(stay_c)
-    gain_b = x_b * np.log(t_b / (b * stay_b)) + n_b * np.log(stay_b)
-    return gain_c + gain_b - paid
+    bad_c, bad_b = np.log(t_c / (c * stay_c)), np.log(t_b / (b * stay_b))
+    sure = n_c * np.log(stay_c) + n_b * np.log(stay_b) - paid
+    expected = n_c * t_c * bad_c + n_b * t_b * bad_b + sure
+    once = x_c * bad_c + x_b * bad_b + sure
+    hopeless = expected <= 0
+    return np.where(hopeless, _free(r, d, t_c, t_b, n_c, x_c, n_b, x_b), once) if hopeless.any() else once

@@ -194,6 +194,32 @@ def test_what_the_unreached_root_costs_is_a_tenth_of_the_evidence_at_most(margin
             assert best - 0.1 * max(best, 1.0) <= found <= best + 1e-6
 
 
+@pytest.mark.parametrize("stable", [0.1, 0.5, 0.75, 0.8, 0.84, 0.8495])
+@pytest.mark.parametrize("apart", [0.03, 0.05, 0.15])
+def test_a_candidate_that_fails_as_often_as_stable_is_shown_to_be_no_worse(
+    stable: float, apart: float
+) -> None:
+    """However often both fail: most agents that automate a fifth of their tasks fail in four of five."""
+    same = bounded.log_e_value((1.0, apart), (stable, stable), (50, 50 * stable), (950, 950 * stable))
+    free = statistics.log_e_value((1.0, apart), (stable, stable), (50, 50 * stable), (950, 950 * stable))
+    assert same >= free > 0.0
+
+
+@pytest.mark.parametrize("margin", [*USUAL, (1.0, 0.3), (1.5, 0.002)])
+def test_no_bet_is_lost_beforehand(margin) -> None:
+    """It would ruin what a metric has earned in all blocks before."""
+    for design, rate in product(MANY, [0.6, 0.75, 0.84, 0.9, 0.95]):
+        for t_c in bets(margin, rate):
+            expected = (design[0], design[0] * t_c), (design[1], design[1] * rate)
+            assert bounded.log_e_value(margin, (t_c, rate), *expected) > 0.0
+
+
+def test_harm_is_proven_where_both_arms_fail_mostly() -> None:
+    assert bounded.log_e_value((1.0, 0.3), (0.95, 0.6), (5000, 4750), (5000, 3000)) == pytest.approx(
+        21.8, abs=0.3
+    )
+
+
 @pytest.mark.parametrize("form", FORMS.values())
 def test_one_task_is_evidence_already(form) -> None:
     assert form((1.0, 0.01), (0.2, 0.1), (1, 1), (100, 10)) > 0.0

@@ -148,7 +148,7 @@ def test_the_bundle_that_mends_a_stable_which_nearly_always_fails_has_an_outlook
         assert (one.tasks is None, one.seconds is None) == (never, never)
         assert one.smallest is not None, "what an hour proves is said all the same"
     completion = next(one for one in PLAN.tested if one.name == "task-completion")
-    assert planner.to_detect(completion, PLAN.false_rollback, 0.999, 0.95, 1.0) == inf, "what can't be proven"
+    assert planner.to_detect(completion, PLAN.false_rollback, 0.96, 0.95, 1.0) == inf, "what is tolerated"
 
 
 def test_late_labels_are_waited_for() -> None:
@@ -176,13 +176,3 @@ def test_a_deadline_that_is_just_kept_is_no_warning() -> None:
 )
 def test_spans_change_their_unit_where_people_do(seconds: float, said: str) -> None:
     assert span(seconds) == said
-
-
-def test_of_a_phase_that_never_ends_it_is_said_what_an_hour_proves() -> None:
-    failing = Flow(external=90.0, internal=10.0, rates=FLOW.rates | {"task-completion": 0.8})
-    canary = of("canary-10", outlook(phases(), PLAN, failing))
-    assert canary.seconds is None
-    assert canary.smallest is not None
-    (named,) = [g for g in PLAN.tested if g.name == canary.caught_by]
-    tasks = planner.to_detect(named, PLAN.false_rollback, canary.smallest, failing.rates[named.name], 9.0)
-    assert tasks == pytest.approx(3600 * 9, rel=0.01)

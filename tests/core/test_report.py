@@ -12,7 +12,8 @@ from agentrelease.core.assess import Requirements, assess
 from agentrelease.core.contrast import Pairs
 from agentrelease.core.evidence import Block, Cell, Count, Paired
 from agentrelease.core.grounds import Seen
-from agentrelease.core.guardrails import Margin, MetricVerdict
+from agentrelease.core.guardrails import Kind, Margin, MetricVerdict, Offline
+from agentrelease.core.offline import Run, Runs
 
 
 def line(made, blocks):
@@ -56,6 +57,55 @@ def test_a_metric_is_breached_where_the_evidence_that_is_shown_reaches_the_bound
         assert breached is (one.harm_evidence >= one.harm_bound)
         seen.add(breached)
     assert seen == {True, False}
+
+
+def test_a_metric_passes_where_the_evidence_of_safety_that_is_shown_reaches_the_bound_that_is_shown() -> None:
+    made, seen = plan(), set()
+    for minutes in range(1, 40):
+        one = line(made, [block(n, {"failures": {"": ((30, 3), (570, 57))}}) for n in range(minutes)])
+        passed = one.verdict is MetricVerdict.PASS
+        assert passed is (one.safe_evidence >= one.safe_bound)
+        seen.add(passed)
+    assert seen == {True, False}
+
+
+@pytest.mark.parametrize(("mine", "theirs", "end"), [((3, 3), (570, 0), 1), ((3, 0), (570, 570), 0)])
+def test_no_interval_goes_beyond_what_a_difference_of_shares_can_be(mine, theirs, end: int) -> None:
+    found = line(plan(), [block(0, {"failures": {"": (mine, theirs)}})])
+    assert found.interval is not None
+    assert abs(found.interval[end]) == 1.0
+
+
+def test_an_evaluation_shows_both_runs_their_difference_and_no_evidence_that_grows() -> None:
+    gold = guardrail(
+        "gold", kind=Kind.OFFLINE, weight=0.0, floor=0.5, offline=Offline("gold", 10, compared=True)
+    )
+    made = plan(guardrail(), gold)
+    ledger = absorbed(made, [block(0, {"failures": {"": ((30, 3), (570, 57))}})])
+
+    def run(revision: str, bad: float) -> Run:
+        return Run(revision, "gold", "2026-11", 200, {"pass": 200 - bad, "fail": bad}, None, 50.0)
+
+    known = Runs("v2", "v1", (run("v2", 30), run("v1", 10)))
+    found = assess(made, ledger, ledger.through + 1.0, Requirements(), known).metrics[1]
+    assert (found.candidate, found.stable, found.compared) == (Count(200, 30), Count(200, 10), "evaluation")
+    assert found.estimate == pytest.approx(0.1)
+    evidence = found.harm_evidence, found.harm_bound, found.safe_evidence, found.safe_bound, found.needed
+    assert evidence == (0.0,) * 5
+    alone = assess(made, ledger, ledger.through + 1.0, Requirements(), Runs("v2", "", (run("v2", 30),)))
+    assert alone.metrics[1].estimate is None
+
+
+def test_a_group_that_has_enough_passes_while_another_one_waits() -> None:
+    made = plan(required=("tier=high", "tier=mid"))
+    cells = {"failures": {"tier=high": ((60, 6), (570, 57)), "tier=mid": ((0, 0), (10, 1))}}
+    ledger = absorbed(made, [block(n, cells) for n in range(20)])
+    lines = assess(made, ledger, ledger.through + 1.0, Requirements()).metrics
+    found = {one.stratum: (one.verdict, one.needed > 0) for one in lines}
+    assert found["tier=high"] == (MetricVerdict.PASS, False)
+    assert found["tier=mid"] == (MetricVerdict.COLLECTING, True)
+    high = next(one for one in lines if one.stratum == "tier=high")
+    assert high.safe_evidence >= high.safe_bound
 
 
 def test_before_any_task_there_is_no_estimate_and_no_interval() -> None:

@@ -120,6 +120,14 @@ def test_a_first_release_by_phases_loads_a_slot_that_nobody_reaches() -> None:
         assert status.candidate.slot == slot
 
 
+def test_a_first_release_that_is_promoted_as_asked_loads_the_first_slot_whoever_is_reached() -> None:
+    bare = having(standing(spec={"firstRelease": "promote"}), candidate=None, stable=None)
+    s = with_(bare, {"live": {"served": frozenset({"support-blue"})}})
+    status = after(s, Step(Move.START, "RolloutStarted", ""))
+    assert status.candidate is not None
+    assert status.candidate.slot == "blue"
+
+
 def test_after_a_lost_status_agents_may_still_have_what_nobody_remembers() -> None:
     recovered = Transition(
         at="", phase="", revision="", from_="", to="Recover: StatusLost", reason="", epoch=1

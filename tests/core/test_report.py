@@ -49,23 +49,18 @@ def test_evidence_and_its_bounds_are_said_as_powers_of_ten(steady) -> None:
     assert found.verdict is MetricVerdict.PASS
 
 
-def test_a_metric_is_breached_where_the_evidence_that_is_shown_reaches_the_bound_that_is_shown() -> None:
+@pytest.mark.parametrize(
+    ("bad", "verdict", "of"), [(6, MetricVerdict.HARM, "harm"), (3, MetricVerdict.PASS, "safe")]
+)
+def test_a_verdict_is_reached_where_the_evidence_that_is_shown_reaches_the_bound_that_is_shown(
+    bad: int, verdict: MetricVerdict, of: str
+) -> None:
     made, seen = plan(), set()
     for minutes in range(1, 40):
-        one = line(made, [block(n, {"failures": {"": ((30, 6), (570, 57))}}) for n in range(minutes)])
-        breached = one.verdict is MetricVerdict.HARM
-        assert breached is (one.harm_evidence >= one.harm_bound)
-        seen.add(breached)
-    assert seen == {True, False}
-
-
-def test_a_metric_passes_where_the_evidence_of_safety_that_is_shown_reaches_the_bound_that_is_shown() -> None:
-    made, seen = plan(), set()
-    for minutes in range(1, 40):
-        one = line(made, [block(n, {"failures": {"": ((30, 3), (570, 57))}}) for n in range(minutes)])
-        passed = one.verdict is MetricVerdict.PASS
-        assert passed is (one.safe_evidence >= one.safe_bound)
-        seen.add(passed)
+        one = line(made, [block(n, {"failures": {"": ((30, bad), (570, 57))}}) for n in range(minutes)])
+        reached = one.verdict is verdict
+        assert reached is (getattr(one, f"{of}_evidence") >= getattr(one, f"{of}_bound"))
+        seen.add(reached)
     assert seen == {True, False}
 
 

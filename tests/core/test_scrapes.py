@@ -18,6 +18,10 @@ def scraped(every: float, first: float = 0.0, until: float = 300.0, **labels: st
     return Series(labels, tuple(Sample(first + every * place, place) for place in range(count)))
 
 
+def waits(arms: list[list[Series]], start: float, end: float, patience: float) -> bool:
+    return awaited(arms, start, end, interval(arms), patience)
+
+
 def test_the_interval_is_that_of_the_arm_that_is_scraped_least() -> None:
     often, rarely = [scraped(1.0), scraped(1.0, 0.5)], [scraped(15.0, 3.0)]
     assert interval([often, rarely]) == 15.0
@@ -44,7 +48,7 @@ def test_one_pod_of_many_that_is_seldom_reached_says_nothing_of_its_arm() -> Non
 
 
 @pytest.mark.parametrize(
-    ("end", "patience", "waits"),
+    ("end", "patience", "stays"),
     [
         (105.0, 60.0, True),  # only the first arm was scraped
         (108.0, 60.0, False),  # both were: at 101 and at 107
@@ -52,25 +56,25 @@ def test_one_pod_of_many_that_is_seldom_reached_says_nothing_of_its_arm() -> Non
         (105.0, 5.1, True),
     ],
 )
-def test_a_block_is_open_until_both_arms_were_scraped_in_it(end: float, patience: float, waits: bool) -> None:
+def test_a_block_is_open_until_both_arms_were_scraped_in_it(end: float, patience: float, stays: bool) -> None:
     arms = [[scraped(15.0, 11.0)], [scraped(15.0, 2.0)]]
-    assert awaited(arms, 100.0, end, patience) is waits
+    assert waits(arms, 100.0, end, patience) is stays
 
 
 def test_who_is_scraped_no_more_is_waited_for_two_intervals() -> None:
     gone = [[scraped(15.0)], [scraped(15.0, until=90.0)]]
-    assert awaited(gone, 100.0, 129.0, 60.0)
-    assert not awaited(gone, 100.0, 130.0, 60.0)
+    assert waits(gone, 100.0, 129.0, 60.0)
+    assert not waits(gone, 100.0, 130.0, 60.0)
 
 
 def test_a_scrape_at_a_blocks_start_is_of_the_block_before() -> None:
-    assert awaited([[scraped(10.0)]], 100.0, 105.0, 60.0)
-    assert not awaited([[scraped(10.0)]], 100.0, 110.0, 60.0)
+    assert waits([[scraped(10.0)]], 100.0, 105.0, 60.0)
+    assert not waits([[scraped(10.0)]], 100.0, 110.0, 60.0)
 
 
 def test_where_scrapes_come_often_no_block_waits() -> None:
     arms = [[scraped(1.0, until=90.0)], [scraped(1.0, 0.5)]]
-    assert not awaited(arms, 100.0, 105.0, 60.0)
+    assert not waits(arms, 100.0, 105.0, 60.0)
 
 
 @given(st.integers(1, 60), st.integers(0, 59), st.integers(0, 59), st.sampled_from([1.0, 5.0]))
@@ -81,7 +85,7 @@ def test_no_block_ends_without_both_arms_whatever_the_interval(
     ends, at = [120.0], 120.0
     while at < 590.0:
         at += grid
-        if not awaited(arms, ends[-1], at, 300.0):
+        if not waits(arms, ends[-1], at, 300.0):
             ends.append(at)
     for start, end in pairwise(ends):
         assert end - start < every + grid or every < grid
@@ -89,6 +93,6 @@ def test_no_block_ends_without_both_arms_whatever_the_interval(
 
 
 def test_what_is_measured_is_measured_over_two_intervals_and_not_over_hours() -> None:
-    assert window([[scraped(1.0)]], 15.0) == 15.0
-    assert window([[scraped(30.0)]], 15.0) == 60.0
-    assert window([[scraped(1000.0, until=5000.0)]], 15.0) == LONGEST
+    assert window(1.0, 15.0) == 15.0
+    assert window(30.0, 15.0) == 60.0
+    assert window(1000.0, 15.0) == LONGEST

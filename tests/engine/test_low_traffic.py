@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.stage import SPEC, Behaviour, Stage
+from tests.support.stage import Behaviour, Stage, lasting
 
 GOOD = Behaviour(completion=0.94, violations=0.0)
-LONG = [phase | ({"minDuration": "5m"} if phase["name"] == "canary-10" else {}) for phase in SPEC["phases"]]
 
 
 @pytest.fixture
@@ -16,7 +15,7 @@ async def stage() -> Stage:
     await stage.install()
     await stage.apply("v1", GOOD)
     await stage.run(60, until="Promoted")
-    await stage.apply("v2", GOOD, phases=LONG)
+    await stage.apply("v2", GOOD, phases=lasting("canary-10"))
     await stage.run(400, until="canary-10")
     stage.rate = 1
     return stage

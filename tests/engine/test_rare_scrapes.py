@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from tests.support.stage import POLICY, SPEC, Behaviour, Stage
+from tests.support.stage import POLICY, Behaviour, Stage, lasting
 
 from agentrelease.core.course import Course, runs
 from agentrelease.core.ledger import Ledger
 
 RARELY = [3, 10]
 GOOD = Behaviour(completion=0.94, violations=0.005)
-
-
-def lasting(name: str) -> list[dict[str, Any]]:
-    """Return the phases; the one of this name lasts a while."""
-    return [phase | ({"minDuration": "5m"} if phase["name"] == name else {}) for phase in SPEC["phases"]]
 
 
 async def serving(scrape: int) -> tuple[Stage, str]:

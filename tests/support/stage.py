@@ -696,6 +696,11 @@ SPEC: dict[str, Any] = {
 }
 
 
+def lasting(name: str) -> list[dict[str, Any]]:
+    """The phases; the one of this name lasts for minutes."""
+    return [phase | ({"minDuration": "5m"} if phase["name"] == name else {}) for phase in SPEC["phases"]]
+
+
 def bounded() -> dict[str, Any]:
     """The guardrails with bounds of their own, by which a first release can be judged."""
     bounds = {"task-completion": {"floor": 0.7}, "policy-violations": {"ceiling": 0.1}}

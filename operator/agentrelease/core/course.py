@@ -125,11 +125,11 @@ class Course:
         word, *rest = course.steps[-1]
         if word == "to":
             *before, length, count = rest
-            first = list(runs(*rest))[-1][0]
-            if first + count * length == start and first + (count + 1) * length == end:
-                return replace(course, steps=(*course.steps[:-1], ("to", *before, length, count + 1)))
+            *_, (first, _, _) = runs(*rest)
             if first + count * length == start:
-                return replace(course, steps=(*course.steps[:-1], ("to", *rest, end - start, 1)))
+                as_long = first + (count + 1) * length == end
+                more = (*before, length, count + 1) if as_long else (*rest, end - start, 1)
+                return replace(course, steps=(*course.steps[:-1], ("to", *more)))
         return course.then("to", start, end - start, 1)
 
     def sealed(self, evidence: str, problems: Iterable[str]) -> Course:

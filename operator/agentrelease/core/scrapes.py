@@ -37,17 +37,19 @@ def interval(arms: Iterable[Iterable[Series]]) -> float:
     return max((median(gaps) for arm in arms if len(gaps := _gaps(arm)) >= ENOUGH), default=0.0)
 
 
-def window(arms: Iterable[Iterable[Series]], least: float) -> float:
-    """Return ``least`` seconds, or as many more as it takes until every arm was surely scraped."""
-    return max(least, min(ROUNDS * interval(arms), LONGEST))
+def window(every: float, least: float) -> float:
+    """Return ``least`` seconds, or as many more as it takes until all were surely scraped."""
+    return max(least, min(ROUNDS * every, LONGEST))
 
 
-def awaited(arms: Sequence[Sequence[Series]], start: float, end: float, patience: float) -> bool:
+def awaited(
+    arms: Sequence[Sequence[Series]], start: float, end: float, every: float, patience: float
+) -> bool:
     """Whether a block ``(start, end]`` stays open, because an arm that may yet be scraped in it was not.
 
-    ``patience`` is seconds that a block may last for that at most.
+    ``every`` is the interval between scrapes, and ``patience`` how long a block may last for that at most.
     """
-    last = min(ROUNDS * interval(arms), patience)
+    last = min(ROUNDS * every, patience)
     return end - start < last and not all(_scraped(arm, start, end) for arm in arms)
 
 

@@ -112,11 +112,12 @@ def absorbed(
     """Return a candidate's ledger with everything up to the snapshot's end, and how it came about."""
     ledger = ledger.covering(guarding.plan)
     ledger, course = _warmed(release, ledger, course, guarding.plan, snapshot)
-    scraped = judged_arms(release, candidate, snapshot)
-    patience = guarding.plan.stale_after
-    if snapshot.end <= ledger.through or awaited(scraped, ledger.through, snapshot.end, patience):
+    if snapshot.end <= ledger.through:
         return ledger, course
+    scraped = judged_arms(release, candidate, snapshot)
     every = interval(scraped)
+    if awaited(scraped, ledger.through, snapshot.end, every, guarding.plan.stale_after):
+        return ledger, course
     exposure = intent.exposure(release)
     stable, levels = release.status.stable, permitted.of_candidate(exposure, candidate)
     span = Span(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from agentrelease.core import audience, blocks, pairs
 from agentrelease.core.forecast import Flow, Outlook, outlook
-from agentrelease.core.scrapes import window
+from agentrelease.core.scrapes import interval, window
 from agentrelease.engine.arms import of_revision
 from agentrelease.engine.measuring import WINDOW, grown, since
 
@@ -30,7 +30,7 @@ def forecast(release: AgentRelease, guarding: Guarding, snapshot: Snapshot) -> t
         return ()
     tasks = snapshot.of(blocks.TASKS, release.namespace, release.name)
     theirs = of_revision(tasks, stable.revision)
-    seconds = window([theirs], WINDOW)
+    seconds = window(interval([theirs]), WINDOW)
     lately = snapshot.end - since(theirs, 0.0, snapshot, seconds)
     counts = blocks.recent(snapshot, guarding.spec, release, stable.revision, lately)
     rates = {

@@ -26,10 +26,7 @@ if TYPE_CHECKING:
     from agentrelease.core.series import Series, Snapshot
 
 WINDOW = 15.0
-"""Seconds over which the traffic share is measured, where scrapes and requests are frequent enough."""
-
-LONGEST = 300.0
-"""And where they are not, at most."""
+"""Seconds over which the traffic share is measured; more where scrapes or requests are rare."""
 
 ENOUGH = 100.0
 """Tasks of both arms that show a share."""
@@ -64,8 +61,8 @@ def measure(
     exposure = intent.exposure(release)
     stable = release.status.stable
     series = _tasks(release, candidate, snapshot)
-    scraped = judged_arms(release, candidate, snapshot)
-    seconds, every = scrapes.window(scraped, WINDOW), scrapes.interval(scraped)
+    every = scrapes.interval(judged_arms(release, candidate, snapshot))
+    seconds = scrapes.window(every, WINDOW)
     whose = audience.of_candidate(exposure, release.spec.phases)
     counted = tuple(one for one in series if audience.belongs(one, whose))
     # growth counts from the scrape before, which must not be of another exposure
@@ -109,7 +106,7 @@ def measure(
 
 def since(series: tuple[Series, ...], earliest: float, snapshot: Snapshot, seconds: float) -> float:
     """Return since when to measure: the last ``seconds``, or as many more as it takes to see enough tasks."""
-    earliest = max(earliest, snapshot.since, snapshot.end - max(LONGEST, seconds))
+    earliest = max(earliest, snapshot.since, snapshot.end - scrapes.LONGEST)
     while (start := max(earliest, snapshot.end - seconds)) > earliest:
         if (grown(series, start, snapshot.end) or 0.0) >= ENOUGH:
             break
